@@ -1,0 +1,3 @@
+//! holm-image
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! holm-init
+
+fn main() {}
