@@ -2,11 +2,16 @@
 //!
 //! `manifest` → `admit` → [`Pod`] is what is wanted; `machine` decides, `worker` performs.
 
+pub mod admit;
 pub mod backoff;
+pub mod capabilities;
 pub mod clock;
+pub mod document;
+pub mod fields;
 pub mod machine;
 pub mod memory;
 mod network;
+pub mod quantity;
 pub mod spec;
 
 pub use network::{HostPort, PodAddresses, PodLink, PodNetwork, PodNetworkError};

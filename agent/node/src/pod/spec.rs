@@ -196,6 +196,8 @@ pub enum EnvValue {
     PodIps,
     /// `status.hostIP`.
     HostIp,
+    /// `spec.nodeName`.
+    NodeName,
 }
 
 /// One entry of `volumeMounts`.
