@@ -3,13 +3,19 @@
 //! See `README.md` beside this crate for every key.
 #![forbid(unsafe_code)]
 
+mod document;
 mod links;
 mod network;
 mod node;
 mod pods;
 mod problem;
+mod reader;
+mod schema;
+mod syntax;
 mod system;
+mod topology;
 
+pub use document::parse;
 pub use links::{
     Bond, BondMode, Bridge, LacpRate, Link, LinkKind, LinkMatch, Mac, Route, TransmitHash, Vlan,
 };
@@ -17,6 +23,7 @@ pub use network::Network;
 pub use node::{Node, NodeConfig};
 pub use pods::{Images, Pods, Registry, Secret};
 pub use problem::Problem;
+pub use schema::{Section, schema};
 pub use system::{Kernel, Log, Time, Watchdog};
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -1,5 +1,9 @@
 //! `[[network.links]]`: what a link is and what it carries.
 
+mod read;
+
+pub(crate) use read::{Placed, read};
+
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -165,5 +169,89 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl LinkMatch {
+    /// Whether a physical link with these properties is meant.
+    pub fn fits(&self, mac: Mac, name: &str, driver: &str, path: &str) -> bool {
+        let glob = |pattern: &Option<String>, text| {
+            pattern.as_deref().is_none_or(|pattern| fits_glob(pattern, text))
+        };
+        self.mac.is_none_or(|wanted| wanted == mac)
+            && glob(&self.name, name)
+            && glob(&self.driver, driver)
+            && glob(&self.path, path)
+    }
+}
+
+impl Link {
+    /// The links that this one stands on: a VLAN's carrier, the ports of a bridge or bond.
+    pub fn lower_links(&self) -> &[String] {
+        match &self.kind {
+            LinkKind::Physical => &[],
+            LinkKind::Vlan(vlan) => std::slice::from_ref(&vlan.link),
+            LinkKind::Bridge(bridge) => &bridge.ports,
+            LinkKind::Bond(bond) => &bond.ports,
+        }
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any text and `?` for one character.
+/// Only the last star is ever tried again, so no pattern takes exponential time.
+fn fits_glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || text.get(t) == Some(c) => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    p = at + 1;
+                    t = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_fit_as_in_a_shell() {
+        let fits = [
+            ("*", ""),
+            ("enp*", "enp3s0"),
+            ("*/virtio?", "pci0000:00/0000:00:03.0/virtio0"),
+            ("a*b*c", "a-b-b-c"),
+            ("eth0", "eth0"),
+        ];
+        assert!(fits.iter().all(|(pattern, text)| fits_glob(pattern, text)));
+        let not = [("", "a"), ("?", ""), ("enp*", "eth0"), ("a*b*c", "a-c"), ("eth0", "eth01")];
+        assert!(not.iter().all(|(pattern, text)| !fits_glob(pattern, text)));
+        assert!(!fits_glob(&"*a".repeat(2_000), &"a".repeat(1_999)));
+    }
+
+    #[test]
+    fn a_match_wants_all_its_parts() {
+        let mac = Mac([2, 0, 0, 0, 0, 1]);
+        let wanted =
+            LinkMatch { mac: Some(mac), driver: Some("virtio_*".into()), ..LinkMatch::default() };
+        assert!(wanted.fits(mac, "eth0", "virtio_net", "pci0000:00"));
+        assert!(!wanted.fits(mac, "eth0", "e1000", "pci0000:00"));
+        assert!(!wanted.fits(Mac([2, 0, 0, 0, 0, 2]), "eth0", "virtio_net", "pci0000:00"));
     }
 }
