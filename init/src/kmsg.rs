@@ -3,7 +3,7 @@
 //! Never blocks and never fails: a message that cannot be written is dropped.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 /// The kernel cuts a longer record off.
@@ -36,6 +36,38 @@ pub(crate) fn log(level: Level, text: &str) {
 pub(crate) fn lift_rate_limit() {
     // Fails where the command line has pinned it; then that stands.
     let _ = std::fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
+}
+
+/// Holm's last `count` messages out of the kernel's log.
+pub(crate) fn recent(count: usize) -> Vec<String> {
+    let mut found = std::collections::VecDeque::new();
+    let options = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg");
+    let Ok(mut file) = options else {
+        return Vec::new();
+    };
+    let mut record = [0u8; 8192];
+    loop {
+        match file.read(&mut record) {
+            Ok(length @ 1..) => {
+                if let Some(text) = own_text(&record[..length]) {
+                    if found.len() == count {
+                        found.pop_front();
+                    }
+                    found.push_back(text);
+                }
+            }
+            // Records were overwritten while reading: go on with those that are left.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
+            _ => return found.into(),
+        }
+    }
+}
+
+/// The text of one record of `/dev/kmsg`, `6,12,3456,-;text\n`, if it is Holm's.
+fn own_text(record: &[u8]) -> Option<String> {
+    let record = str::from_utf8(record).ok()?;
+    let (_, text) = record.split_once(';')?;
+    text.lines().next()?.strip_prefix("holm: ").map(str::to_owned)
 }
 
 /// The highest level that the console still shows, and `Info` if it shows that.
@@ -95,6 +127,13 @@ mod tests {
     #[test]
     fn each_line_becomes_one_record() {
         assert_eq!(records(3, "a\n\n b\n"), ["<3>holm: a", "<3>holm:  b"]);
+    }
+
+    #[test]
+    fn own_messages_are_told_from_the_kernels() {
+        assert_eq!(own_text(b"3,12,3456,-;holm: ready\n SUBSYSTEM=x\n"), Some("ready".into()));
+        assert_eq!(own_text(b"6,1,2,-;Linux version 6.12\n"), None);
+        assert_eq!(own_text(b"nonsense"), None);
     }
 
     #[test]

@@ -1,14 +1,24 @@
 //! holm-init: PID 1 of a node, and the small programs that it runs as children.
 //! This file only chooses which of them this process is.
 
+mod boot;
+mod cgroups;
 mod clock;
 mod cmdline;
+mod control;
+mod ctl;
 mod device;
 mod gpt;
+mod health;
 mod kmsg;
+mod lines;
 mod modules;
 mod mounts;
+mod service;
+mod shutdown;
 mod stage_one;
+mod stage_two;
+mod storage;
 mod syscalls;
 mod task;
 mod tasks;
@@ -27,11 +37,14 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         if Path::new(stage_one::MARKER).exists() {
             stage_one::main();
+            // Only when the kernel refused to reboot: its panic does it then.
+            return ExitCode::FAILURE;
         }
-        return ExitCode::FAILURE;
+        stage_two::main();
     }
     match arguments.next().as_deref() {
         Some("task") => tasks::main(arguments),
+        Some("ctl") => ctl::main(arguments),
         _ => {
             eprintln!("usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log");
             ExitCode::FAILURE

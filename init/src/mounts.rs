@@ -15,8 +15,7 @@ struct Mount {
     needed: bool,
 }
 
-const SAFE: MountFlags =
-    MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 const fn needed(
     kind: &'static str,
@@ -40,9 +39,24 @@ const EARLY: [Mount; 3] = [
 
 /// What stage two adds, in order.
 const LATE: [Mount; 10] = [
-    needed("tmpfs", "/run", MountFlags::NOSUID.union(MountFlags::NODEV), Some(c"mode=0755,size=25%")),
-    needed("tmpfs", "/tmp", MountFlags::NOSUID.union(MountFlags::NODEV), Some(c"mode=1777,size=25%")),
-    needed("devpts", "/dev/pts", MountFlags::NOSUID.union(MountFlags::NOEXEC), Some(c"mode=0620,gid=5,ptmxmode=0666")),
+    needed(
+        "tmpfs",
+        "/run",
+        MountFlags::NOSUID.union(MountFlags::NODEV),
+        Some(c"mode=0755,size=25%"),
+    ),
+    needed(
+        "tmpfs",
+        "/tmp",
+        MountFlags::NOSUID.union(MountFlags::NODEV),
+        Some(c"mode=1777,size=25%"),
+    ),
+    needed(
+        "devpts",
+        "/dev/pts",
+        MountFlags::NOSUID.union(MountFlags::NOEXEC),
+        Some(c"mode=0620,gid=5,ptmxmode=0666"),
+    ),
     needed("tmpfs", "/dev/shm", MountFlags::NOSUID.union(MountFlags::NODEV), Some(c"mode=1777")),
     needed("cgroup2", "/sys/fs/cgroup", SAFE, Some(c"nsdelegate,memory_recursiveprot")),
     wished("mqueue", "/dev/mqueue"),
@@ -60,7 +74,7 @@ pub(crate) fn early() -> Result<(), (&'static str, Errno)> {
 /// Mounts what stage two needs. Goes on after a failure and gives the first.
 pub(crate) fn late() -> Result<(), (&'static str, Errno)> {
     let mut result = Ok(());
-    for wanted in EARLY.iter().chain(&LATE) {
+    for wanted in &LATE {
         result = result.and(perform(wanted));
     }
     result

@@ -22,6 +22,7 @@ pub(crate) struct Task {
     pub(crate) deadline: Moment,
     output: ChildStdout,
     answer: Vec<u8>,
+    silent: bool,
     // Dropping a child neither waits for nor kills it: PID 1 reaps everything.
     _child: Child,
 }
@@ -53,11 +54,21 @@ impl Task {
         rustix::io::ioctl_fionbio(&output, true)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(Self { name, pid, deadline, output, answer: Vec::new(), _child: child })
+        Ok(Self { name, pid, deadline, output, answer: Vec::new(), silent: false, _child: child })
     }
 
     /// Takes what the task has said since; whether it may say more.
     pub(crate) fn listen(&mut self) -> bool {
+        self.silent = self.silent || !self.read();
+        !self.silent
+    }
+
+    /// Whether it will say no more: then there is no use in waiting for its pipe.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    fn read(&mut self) -> bool {
         let mut buffer = [0u8; 4096];
         loop {
             match self.output.read(&mut buffer) {

@@ -1,7 +1,9 @@
 //! The work that PID 1 gives to children of the same binary, by name.
 //! Each may block; none is ever called in PID 1 itself.
 
+use crate::modules::drivers;
 use crate::stage_one;
+use crate::storage::{self, unmount};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -12,6 +14,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         "root" => stage_one::root::prepare(|| answer("modules loaded"))
             .map(|disk| answer(&format!("root on {disk}")))
             .map_err(|error| error.to_string()),
+        "modules" => drivers::coldplug(),
+        "drivers" => drivers::load(arguments),
+        "storage" => storage::prepare(),
+        "unmount" => unmount::all(),
         _ => Err(format!("no task is named {name:?}")),
     };
     match result {

@@ -29,7 +29,8 @@ impl Watchdog {
         if seconds == 0 {
             return None;
         }
-        let options = File::options().write(true).custom_flags(libc::O_NONBLOCK).open("/dev/watchdog");
+        let options =
+            File::options().write(true).custom_flags(libc::O_NONBLOCK).open("/dev/watchdog");
         let mut watchdog = Self { device: options.ok()?, timeout: Duration::ZERO };
         watchdog.set_timeout(Duration::from_secs(seconds));
         Some(watchdog)

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn named_partition_is_read() {
-        let text = "MAJOR=254\nMINOR=2\nDEVNAME=vda2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=root-a\n";
+        let text =
+            "MAJOR=254\nMINOR=2\nDEVNAME=vda2\nDEVTYPE=partition\nPARTN=2\nPARTNAME=root-a\n";
         let found = parse(text, "vda").unwrap();
         assert_eq!(found, Partition { number: 2, ..partition("vda2", "root-a", "vda") });
         assert_eq!(found.path(), Path::new("/dev/vda2"));

@@ -2,5 +2,5 @@
 //! end of its disk so that any power cut leaves a table the kernel accepts.
 //! Format: UEFI specification, chapter 5.
 
-pub(crate) mod table;
 pub(crate) mod disk;
+pub(crate) mod table;

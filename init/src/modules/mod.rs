@@ -3,6 +3,7 @@
 
 pub(crate) mod alias;
 pub(crate) mod coldplug;
+pub(crate) mod drivers;
 pub(crate) mod index;
 pub(crate) mod load;
 pub(crate) mod modprobe;

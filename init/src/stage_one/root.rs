@@ -140,7 +140,8 @@ fn find_partition(
     // The boot loader may have come from elsewhere, such as the network: then,
     // when its disk has had some time to show up, any disk will do.
     let end = start + Duration::from_secs(limit);
-    let preferred: Moment = if loader_partition.is_some() { start + (end - start) / 6 } else { end };
+    let preferred: Moment =
+        if loader_partition.is_some() { start + (end - start) / 6 } else { end };
     let found = wait_for(listener, preferred, || look(false), &mut on_news)
         .or_else(|| wait_for(listener, end, || look(true), &mut on_news));
     found.ok_or_else(|| {

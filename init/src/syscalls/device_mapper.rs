@@ -86,8 +86,10 @@ fn minor(request: &[u8]) -> u64 {
 
 fn call(control: &File, number: u8, request: &mut [u8]) -> Result<(), Errno> {
     // _IOWR(0xfd, number, struct dm_ioctl)
-    let code = (3 << 30) | ((HEADER as libc::Ioctl) << 16)
-        | (libc::Ioctl::from(GROUP) << 8) | libc::Ioctl::from(number);
+    let code = (3 << 30)
+        | ((HEADER as libc::Ioctl) << 16)
+        | (libc::Ioctl::from(GROUP) << 8)
+        | libc::Ioctl::from(number);
     loop {
         // SAFETY: the kernel reads and writes at most `data_size` bytes, which
         // `header` has set to the buffer's length.

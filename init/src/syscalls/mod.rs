@@ -2,4 +2,5 @@
 //! call's binary interface: nothing here decides anything.
 
 pub(crate) mod device_mapper;
+pub(crate) mod processes;
 pub(crate) mod signals;

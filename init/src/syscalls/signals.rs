@@ -8,14 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
 
 /// The signals that PID 1 hears. All of them are blocked, so that none is acted
 /// on by default; children get a clean mask when they are started.
-const HEARD: [i32; 6] = [
-    libc::SIGCHLD,
-    libc::SIGTERM,
-    libc::SIGINT,
-    libc::SIGPWR,
-    libc::SIGHUP,
-    libc::SIGUSR1,
-];
+const HEARD: [i32; 6] =
+    [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR, libc::SIGHUP, libc::SIGUSR1];
 
 /// The descriptor.
 pub(crate) struct Signals(File);
@@ -46,9 +40,8 @@ impl Signals {
     pub(crate) fn next(&mut self) -> Option<i32> {
         let mut record = [0u8; size_of::<libc::signalfd_siginfo>()];
         let length = self.0.read(&mut record).ok()?;
-        (length == record.len()).then(|| {
-            i32::from_ne_bytes([record[0], record[1], record[2], record[3]])
-        })
+        (length == record.len())
+            .then(|| i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
     }
 }
 

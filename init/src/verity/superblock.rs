@@ -148,10 +148,7 @@ mod tests {
             superblock.table("254:2", HASH).unwrap(),
             format!("1 254:2 254:2 4096 4096 16 17 sha256 {HASH} cafe 1 panic_on_corruption")
         );
-        assert_eq!(
-            superblock.mapper_id("root"),
-            format!("CRYPT-VERITY-{}-root", "ab".repeat(16))
-        );
+        assert_eq!(superblock.mapper_id("root"), format!("CRYPT-VERITY-{}-root", "ab".repeat(16)));
     }
 
     #[test]
@@ -167,10 +164,7 @@ mod tests {
         assert_eq!(Superblock::decode(&[0; SIZE], 4096), Err(Error::Missing(4096)));
         let mut odd = bytes();
         odd[64] = 1;
-        assert_eq!(
-            Superblock::decode(&odd, 65536),
-            Err(Error::Field("data block size", 4097))
-        );
+        assert_eq!(Superblock::decode(&odd, 65536), Err(Error::Field("data block size", 4097)));
         let mut long = bytes();
         long[81] = 0xff;
         assert!(matches!(Superblock::decode(&long, 65536), Err(Error::Field("salt size", _))));
@@ -178,10 +172,7 @@ mod tests {
         sha1[32..38].copy_from_slice(b"sha1\0\0");
         assert_eq!(Superblock::decode(&sha1, 65536), Err(Error::Algorithm("sha1".into())));
         // The tree must lie behind the data.
-        assert_eq!(
-            Superblock::decode(&bytes(), 4096),
-            Err(Error::Field("data block count", 16))
-        );
+        assert_eq!(Superblock::decode(&bytes(), 4096), Err(Error::Field("data block count", 16)));
     }
 
     #[test]
