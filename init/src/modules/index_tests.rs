@@ -91,7 +91,8 @@ proptest! {
         let position = |wanted: &str| plan.iter().position(|load| load.name == wanted);
         for (from, to) in edges.iter().filter(|(from, to)| to < from) {
             if let Some(at) = position(&format!("m{from}")) {
-                prop_assert!(position(&format!("m{to}")).is_some_and(|need| need < at));
+                let need = position(&format!("m{to}"));
+                prop_assert!(need.is_some_and(|need| need < at));
             }
         }
         let unique: HashSet<_> = plan.iter().map(|load| &load.name).collect();
