@@ -149,8 +149,11 @@ impl Console {
     }
 }
 
+/// What an error shows: enough for a kernel's last words.
+const TAIL_LINES: usize = 60;
+
 fn tail(captured: &Captured) -> String {
-    let from = captured.lines.len().saturating_sub(25);
+    let from = captured.lines.len().saturating_sub(TAIL_LINES);
     let mut lines: Vec<&str> = captured.lines[from..].iter().map(|l| l.text.as_str()).collect();
     let partial = plain_text(&captured.partial);
     lines.push(&partial);

@@ -7,10 +7,12 @@
 pub mod archive;
 pub mod console;
 pub mod deadline;
+pub mod dhcp;
 pub mod disk;
 pub mod http;
 pub mod machine;
 pub mod phases;
+pub mod power_cut;
 pub mod qmp;
 pub mod scenario;
 pub mod shell;

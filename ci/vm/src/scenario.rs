@@ -1,7 +1,8 @@
 //! A scenario: a folder and a disk of its own, what is put on the disk before the boot, and boots.
 //!
-//! Must never leave a machine or a folder behind, except the folder of a scenario that failed.
+//! Must never leave a machine or a folder behind, except where `HOLM_VM_KEEP` asks for the folder.
 
+use std::error::Error as _;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -10,12 +11,14 @@ use std::time::Duration;
 use crate::archive::{self, Image};
 use crate::console::ConsoleError;
 use crate::disk::{Disk, DiskError};
+use crate::http::HttpError;
 use crate::machine::{BootPath, Link, Machine};
+use crate::qmp::QmpError;
 use crate::shell::{self, Shell, ShellError};
 use crate::vm::{Vm, VmError};
 
 /// Why a scenario could not go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ScenarioError {
     /// The environment does not say which image to boot.
     #[error("HOLM_IMAGE names no image; run 'ci/test boot', which builds one and names it")]
@@ -42,6 +45,25 @@ pub enum ScenarioError {
     /// The shell.
     #[error(transparent)]
     Shell(#[from] ShellError),
+    /// The page.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The monitor.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
+}
+
+/// A test that fails prints its error for debugging: a console should be read as lines.
+impl std::fmt::Debug for ScenarioError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// What a node announces when its boot is over.
@@ -184,7 +206,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), ScenarioError> {
     copied.map_err(|source| ScenarioError::File { what: "copy", path: from.to_owned(), source })
 }
 
-/// A folder that goes with its scenario, unless the scenario fails: then it is kept to be read.
+/// A folder that goes with its scenario.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -200,7 +222,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::env::var_os("HOLM_VM_KEEP").is_some() {
             eprintln!("the scenario's files are in {}", self.0.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.0);

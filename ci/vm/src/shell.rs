@@ -154,6 +154,24 @@ impl Shell {
         }
     }
 
+    /// The process of the node whose command line begins with `command`.
+    pub fn process(&mut self, command: &str) -> Result<String, ShellError> {
+        self.succeed(&process_search(command))
+    }
+
+    /// Waits until a process with that command line runs that is not `old`, and returns it.
+    pub fn wait_for_other_process(
+        &mut self,
+        command: &str,
+        old: &str,
+        wait: Duration,
+    ) -> Result<String, ShellError> {
+        let found = self.wait_until(&process_search(command), wait, |output| {
+            output.status == 0 && output.text != old
+        })?;
+        Ok(found.text)
+    }
+
     fn run_until(&mut self, command: &str, deadline: Deadline) -> Result<Output, ShellError> {
         self.commands += 1;
         let mark = format!("@holm-{}", self.commands);
@@ -187,6 +205,15 @@ impl Shell {
             Err(error) => Err(ShellError::Port(error)),
         }
     }
+}
+
+/// A shell command that prints the first process whose command line begins with `command`.
+fn process_search(command: &str) -> String {
+    format!(
+        "exec 2>/dev/null; for p in /proc/[0-9]*; do \
+         case $(tr '\\0' ' ' <$p/cmdline) in \
+         '{command}'*) echo ${{p#/proc/}}; exit 0;; esac; done; exit 1"
+    )
 }
 
 /// The output before `\n<mark> <status>\n`, and how many bytes that took. What is left of earlier
@@ -243,6 +270,19 @@ mod tests {
         shell.start("echo noise").unwrap();
         shell.run("true").unwrap();
         assert_eq!(shell.succeed("echo signal").unwrap(), "signal");
+    }
+
+    #[test]
+    fn a_process_is_found_by_the_start_of_its_command_line() {
+        let mut sleeper = Command::new("sleep").arg("987654").spawn().unwrap();
+        let mut shell = host_shell();
+        let found = shell.process("sleep 987654").unwrap();
+        let other = shell.wait_for_other_process("sleep 987654", &found, Duration::ZERO);
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        assert_eq!(found, sleeper.id().to_string());
+        assert!(other.is_err(), "{other:?}");
+        assert!(shell.process("sleep 987654").is_err());
     }
 
     #[test]
