@@ -116,7 +116,9 @@ impl Machine {
         }
         for (id, socket) in [("console", CONSOLE_SOCKET), ("shell", SHELL_SOCKET)] {
             let path = escaped(&folder.join(socket));
-            arguments.pair("-chardev", &format!("socket,id={id},path={path}"));
+            // The log goes on when nobody is connected any more.
+            let log = escaped(&folder.join(id)) + ".log";
+            arguments.pair("-chardev", &format!("socket,id={id},path={path},logfile={log}"));
             arguments.pair("-serial", &format!("chardev:{id}"));
         }
         let path = escaped(&folder.join(QMP_SOCKET));

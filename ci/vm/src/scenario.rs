@@ -167,6 +167,12 @@ impl Scenario {
         &self.folder.0
     }
 
+    /// Leaves the scenario's files where they are, for a machine that outlives it.
+    pub fn keep(mut self) -> PathBuf {
+        self.folder.1 = true;
+        self.folder.0.clone()
+    }
+
     /// Starts the machine.
     pub fn start(&self) -> Result<Vm, ScenarioError> {
         Ok(Vm::start(&self.machine, &self.folder.0)?)
@@ -188,10 +194,10 @@ impl Scenario {
 }
 
 /// The page that [`Scenario::add_page`] serves.
-pub const PAGE: &str = "<!doctype html><title>Holm</title><p>Served by a pod on a Holm node.</p>\n";
+pub const PAGE: &str = include_str!("../../demo-files/index.html");
 
 /// The manifest of the pod that serves it.
-pub const WEB_MANIFEST: &str = include_str!("../../demo-files/web.yaml");
+pub const WEB_MANIFEST: &str = include_str!("../../demo-files/manifests/web.yaml");
 
 /// A static busybox: `HOLM_BUSYBOX`, or Debian's.
 pub fn static_busybox() -> Result<Vec<u8>, ScenarioError> {
@@ -206,15 +212,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), ScenarioError> {
     copied.map_err(|source| ScenarioError::File { what: "copy", path: from.to_owned(), source })
 }
 
-/// A folder that goes with its scenario.
-struct Folder(PathBuf);
+/// A folder that goes with its scenario, unless it is to be kept.
+struct Folder(PathBuf, bool);
 
 impl Folder {
     fn new(name: &str) -> Result<Self, ScenarioError> {
         // Socket paths are short by the kernel's rule, so the folder is near the root.
         let path = std::env::temp_dir().join(format!("holm-{}-{name}", std::process::id()));
         match std::fs::create_dir_all(&path) {
-            Ok(()) => Ok(Self(path)),
+            Ok(()) => Ok(Self(path, false)),
             Err(source) => Err(ScenarioError::File { what: "create", path, source }),
         }
     }
@@ -224,7 +230,7 @@ impl Drop for Folder {
     fn drop(&mut self) {
         if std::env::var_os("HOLM_VM_KEEP").is_some() {
             eprintln!("the scenario's files are in {}", self.0.display());
-        } else {
+        } else if !self.1 {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }

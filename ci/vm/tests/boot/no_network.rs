@@ -13,7 +13,7 @@ fn node_without_a_network_is_ready_and_runs_its_pods() -> Result<(), ScenarioErr
     assert!(!links.contains("eth") && !links.contains("enp"), "{links}");
     // The page is served inside the node all the same.
     shell.wait_until("wget -q -O - http://127.0.0.1:8080/", Duration::from_secs(60), |page| {
-        page.text.contains("Served by a pod")
+        page.text.contains("serves this page")
     })?;
     Ok(())
 }
