@@ -1,3 +1,55 @@
-//! holm-init
+//! holm-init: PID 1 of a node, and the small programs that it runs as children.
+//! This file only chooses which of them this process is.
 
-fn main() {}
+mod boot;
+mod cgroups;
+mod clock;
+mod cmdline;
+mod control;
+mod ctl;
+mod device;
+mod gpt;
+mod health;
+mod kmsg;
+mod lines;
+mod modules;
+mod mounts;
+mod service;
+mod shutdown;
+mod stage_one;
+mod stage_two;
+mod storage;
+mod syscalls;
+mod task;
+mod tasks;
+mod time;
+mod verity;
+mod watchdog;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    if program.rsplit('/').next() == Some("modprobe") {
+        return modules::modprobe::main(arguments);
+    }
+    if std::process::id() == 1 {
+        if Path::new(stage_one::MARKER).exists() {
+            stage_one::main();
+            // Only when the kernel refused to reboot: its panic does it then.
+            return ExitCode::FAILURE;
+        }
+        stage_two::main();
+    }
+    match arguments.next().as_deref() {
+        Some("time") => time::main(),
+        Some("task") => tasks::main(arguments),
+        Some("ctl") => ctl::main(arguments),
+        _ => {
+            eprintln!("usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The mounts of the kernel's own file systems, as one table.
+//! Never mounts a disk: `storage` does.
+
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+use std::ffi::CStr;
+
+/// One mount.
+struct Mount {
+    kind: &'static str,
+    target: &'static str,
+    flags: MountFlags,
+    options: Option<&'static CStr>,
+    /// Whether the node cannot do without it.
+    needed: bool,
+}
+
+const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+const fn needed(
+    kind: &'static str,
+    target: &'static str,
+    flags: MountFlags,
+    options: Option<&'static CStr>,
+) -> Mount {
+    Mount { kind, target, flags, options, needed: true }
+}
+
+const fn wished(kind: &'static str, target: &'static str) -> Mount {
+    Mount { kind, target, flags: SAFE, options: None, needed: false }
+}
+
+/// What stage one needs; moved into the new root afterwards.
+const EARLY: [Mount; 3] = [
+    needed("devtmpfs", "/dev", MountFlags::NOSUID, Some(c"mode=0755")),
+    needed("proc", "/proc", SAFE, None),
+    needed("sysfs", "/sys", SAFE, None),
+];
+
+/// What stage two adds, in order.
+const LATE: [Mount; 10] = [
+    needed(
+        "tmpfs",
+        "/run",
+        MountFlags::NOSUID.union(MountFlags::NODEV),
+        Some(c"mode=0755,size=25%"),
+    ),
+    needed(
+        "tmpfs",
+        "/tmp",
+        MountFlags::NOSUID.union(MountFlags::NODEV),
+        Some(c"mode=1777,size=25%"),
+    ),
+    needed(
+        "devpts",
+        "/dev/pts",
+        MountFlags::NOSUID.union(MountFlags::NOEXEC),
+        Some(c"mode=0620,gid=5,ptmxmode=0666"),
+    ),
+    needed("tmpfs", "/dev/shm", MountFlags::NOSUID.union(MountFlags::NODEV), Some(c"mode=1777")),
+    needed("cgroup2", "/sys/fs/cgroup", SAFE, Some(c"nsdelegate,memory_recursiveprot")),
+    wished("mqueue", "/dev/mqueue"),
+    wished("bpf", "/sys/fs/bpf"),
+    wished("pstore", "/sys/fs/pstore"),
+    wished("efivarfs", "/sys/firmware/efi/efivars"),
+    wished("configfs", "/sys/kernel/config"),
+];
+
+/// Mounts what stage one needs.
+pub(crate) fn early() -> Result<(), (&'static str, Errno)> {
+    EARLY.iter().try_for_each(perform)
+}
+
+/// Mounts what stage two needs. Goes on after a failure and gives the first.
+pub(crate) fn late() -> Result<(), (&'static str, Errno)> {
+    let mut result = Ok(());
+    for wanted in &LATE {
+        result = result.and(perform(wanted));
+    }
+    result
+}
+
+fn perform(wanted: &Mount) -> Result<(), (&'static str, Errno)> {
+    // Below /dev and /sys the mount points are the kernel's to make, or ours.
+    let _ = std::fs::create_dir(wanted.target);
+    let done = mount(wanted.kind, wanted.target, wanted.kind, wanted.flags, wanted.options);
+    match done {
+        // Busy: stage one has mounted it already.
+        Ok(()) | Err(Errno::BUSY) => Ok(()),
+        Err(_) if !wanted.needed => Ok(()),
+        Err(errno) => Err((wanted.target, errno)),
+    }
+}

@@ -1,0 +1,251 @@
+//! Performs what the machines decide. Thin: no choice is made here that a
+//! machine could make.
+
+use super::node::{Node, Purpose};
+use crate::boot::{Action as BootAction, Event as BootEvent, Phase};
+use crate::clock::{Moment, now};
+use crate::health::{Seen as HealthSeen, Verdict};
+use crate::kmsg;
+use crate::service::launch::launch;
+use crate::service::machine::{Action, Event, Exit, Hang, State};
+use crate::service::spec::Name;
+use crate::shutdown::{Action as DownAction, End, Seen};
+use crate::syscalls::processes;
+use crate::task::{Outcome, Task};
+use rustix::process::{Signal, kill_process};
+use rustix::system::{RebootCommand, reboot};
+use std::ffi::OsString;
+use std::time::Duration;
+
+const HOTPLUG_LIMIT: Duration = Duration::from_secs(120);
+const UNMOUNT_LIMIT: Duration = Duration::from_secs(20);
+
+impl Node {
+    /// Lets every machine see that time has passed.
+    pub(crate) fn advance(&mut self, now: Moment) {
+        self.boot_event(BootEvent::Tick, now);
+        for at in 0..self.units.len() {
+            let name = self.units[at].name;
+            self.service_event(name, Event::Tick, now);
+        }
+        for (task, _) in &self.tasks {
+            if now >= task.deadline {
+                let _ = kill_process(task.pid, Signal::KILL);
+            }
+        }
+        self.hotplug(now);
+        self.look_after_health(now);
+        self.go_down(now);
+    }
+
+    /// Tells the boot, and does what it answers.
+    pub(crate) fn boot_event(&mut self, event: BootEvent, now: Moment) {
+        for action in self.boot.step(event, now) {
+            match action {
+                BootAction::Announce(text) => kmsg::announce(&text),
+                BootAction::Start(_) if self.shutdown.is_some() => {}
+                BootAction::Start(phase) => self.start_phase(phase),
+                BootAction::Abandon(phase) => {
+                    for (task, purpose) in &self.tasks {
+                        if *purpose == Purpose::Phase(phase) {
+                            let _ = kill_process(task.pid, Signal::KILL);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells a service's machine, and does what it answers.
+    pub(crate) fn service_event(&mut self, name: Name, event: Event, now: Moment) {
+        let Some(unit) = self.unit_mut(name) else {
+            return;
+        };
+        for action in unit.machine.step(event, now) {
+            self.perform(name, action, now);
+        }
+    }
+
+    fn perform(&mut self, name: Name, action: Action, now: Moment) {
+        let pid = self.unit(name).and_then(|unit| unit.pid);
+        let signal = |signal| {
+            if let Some(pid) = pid {
+                // A process that has just ended is reaped in the same turn.
+                let _ = kill_process(pid, signal);
+            }
+        };
+        match action {
+            Action::Spawn => self.spawn(name, now),
+            Action::Terminate => signal(Signal::TERM),
+            Action::Abort => signal(Signal::ABORT),
+            Action::Kill => signal(Signal::KILL),
+            Action::BecameReady => {
+                if let Some(phase) = phase_of(name) {
+                    self.boot_event(BootEvent::Ended(phase, Ok(())), now);
+                }
+            }
+            Action::ReportExit(exit, pause) => {
+                self.report_exit(name, exit, pause);
+            }
+            Action::ReportHang(hang) => {
+                let what = match hang {
+                    Hang::Start => "did not become ready in time",
+                    Hang::Watchdog => "does not say any more that it lives",
+                };
+                kmsg::announce(&format!("service {} {what}: stopping it", name.text()));
+            }
+        }
+    }
+
+    fn report_exit(&mut self, name: Name, exit: Exit, pause: Duration) {
+        if let Some(unit) = self.unit_mut(name) {
+            unit.flush();
+        }
+        let pause = pause.as_millis();
+        let name = name.text();
+        kmsg::announce(&format!("service {name} {exit}; starting it again in {pause} ms"));
+    }
+
+    fn spawn(&mut self, name: Name, now: Moment) {
+        let Some(unit) = self.units.iter().find(|unit| unit.name == name) else {
+            return;
+        };
+        let output = unit.output.as_ref().map(|(_, write)| write);
+        match launch(name, &unit.spec, output, &self.environment) {
+            Ok(pid) => {
+                if let Some(unit) = self.unit_mut(name) {
+                    unit.pid = Some(pid);
+                    unit.status.clear();
+                }
+            }
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                self.service_event(name, Event::Exited(Exit::NotStarted(errno)), now);
+            }
+        }
+    }
+
+    /// Starts a task; why it could not be started is its outcome.
+    pub(crate) fn start_task(
+        &mut self,
+        name: &'static str,
+        arguments: impl IntoIterator<Item = OsString>,
+        purpose: Purpose,
+        limit: Duration,
+    ) {
+        match Task::start(name, arguments, now() + limit) {
+            Ok(task) => self.tasks.push((task, purpose)),
+            Err(error) => {
+                let text = format!("cannot start the task {name}: {error}");
+                self.task_ended(purpose, Outcome { text, succeeded: false });
+            }
+        }
+    }
+
+    /// Takes in how a task ended.
+    pub(crate) fn task_ended(&mut self, purpose: Purpose, outcome: Outcome) {
+        match purpose {
+            Purpose::Phase(phase) => self.phase_task_ended(phase, outcome),
+            Purpose::Hotplug | Purpose::Unmount if outcome.succeeded => {}
+            Purpose::Hotplug => Self::note(&format!("drivers: {}", outcome.text)),
+            Purpose::Unmount => kmsg::announce(&format!("unmount: {}", outcome.text)),
+        }
+    }
+
+    /// Loads drivers for devices that came since, one child at a time.
+    fn hotplug(&mut self, _now: Moment) {
+        let busy = self.tasks.iter().any(|(_, purpose)| *purpose == Purpose::Hotplug);
+        let nothing = self.aliases.is_empty() && !self.devices_lost;
+        if busy || nothing || !self.may_hotplug || self.shutdown.is_some() {
+            return;
+        }
+        let aliases = std::mem::take(&mut self.aliases).into_iter().map(OsString::from);
+        if std::mem::take(&mut self.devices_lost) {
+            self.start_task("modules", [], Purpose::Hotplug, HOTPLUG_LIMIT);
+        } else {
+            self.start_task("drivers", aliases, Purpose::Hotplug, HOTPLUG_LIMIT);
+        }
+    }
+
+    fn look_after_health(&mut self, now: Moment) {
+        let pet = if let Some(shutdown) = &self.shutdown {
+            now < shutdown.last_pet()
+        } else {
+            let agent = self.unit(Name::Agent).map(|unit| unit.machine.state());
+            let seen = HealthSeen {
+                booting: agent == Some(State::Stopped) && !self.boot.has_started(Phase::Agent),
+                agent_ready_for: match agent {
+                    Some(State::Ready { since, .. }) => Some(now.saturating_sub(since)),
+                    _ => None,
+                },
+                agent_stopped: agent == Some(State::Stopped),
+            };
+            let verdict = self.health.judge(seen, now);
+            if verdict == Verdict::Bad {
+                self.leave(End::Reboot, "the agent is not well and does not recover");
+            }
+            verdict != Verdict::Bad
+        };
+        if let Some(watchdog) = &mut self.watchdog
+            && pet
+            && now >= self.next_pet
+        {
+            watchdog.pet();
+            self.next_pet = now + watchdog.interval();
+        }
+    }
+
+    fn go_down(&mut self, now: Moment) {
+        let is_running = |name| self.unit(name).is_some_and(|unit| unit.pid.is_some());
+        let seen = Seen {
+            agent: is_running(Name::Agent),
+            services: is_running(Name::Network) || is_running(Name::Time),
+            processes: processes::any_child(),
+            unmounting: self.tasks.iter().any(|(_, purpose)| *purpose == Purpose::Unmount),
+        };
+        if let Some(shutdown) = &mut self.shutdown {
+            let actions = shutdown.advance(seen, now);
+            self.perform_shutdown(actions);
+        }
+    }
+
+    /// Does what the shutdown asks for.
+    pub(crate) fn perform_shutdown(&mut self, actions: Vec<DownAction>) {
+        for action in actions {
+            match action {
+                DownAction::Announce(text) => kmsg::announce(&text),
+                DownAction::StopAgent => self.service_event(Name::Agent, Event::Stop, now()),
+                DownAction::StopServices => {
+                    self.service_event(Name::Network, Event::Stop, now());
+                    self.service_event(Name::Time, Event::Stop, now());
+                }
+                DownAction::TerminateAll => {
+                    self.service_event(Name::Log, Event::Stop, now());
+                    processes::signal_all(libc::SIGTERM);
+                }
+                DownAction::KillAll => processes::signal_all(libc::SIGKILL),
+                DownAction::Unmount => {
+                    self.start_task("unmount", [], Purpose::Unmount, UNMOUNT_LIMIT);
+                }
+                DownAction::Leave(end) => {
+                    let command = match end {
+                        End::Reboot => RebootCommand::Restart,
+                        End::PowerOff => RebootCommand::PowerOff,
+                    };
+                    if let Err(errno) = reboot(command) {
+                        kmsg::announce(&format!("the kernel refuses to end: {errno}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn phase_of(name: Name) -> Option<Phase> {
+    match name {
+        Name::Network => Some(Phase::Network),
+        Name::Time => Some(Phase::Time),
+        Name::Agent => Some(Phase::Agent),
+        Name::Log => None,
+    }
+}

@@ -1,0 +1,52 @@
+//! Signals as a file descriptor, for the poll loop.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
+
+/// The signals that PID 1 hears. All of them are blocked, so that none is acted
+/// on by default; children get a clean mask when they are started.
+const HEARD: [i32; 6] =
+    [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR, libc::SIGHUP, libc::SIGUSR1];
+
+/// The descriptor.
+pub(crate) struct Signals(File);
+
+impl Signals {
+    /// Blocks the signals and opens the descriptor.
+    pub(crate) fn open() -> std::io::Result<Self> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `set` is made by sigemptyset before any other use, and the
+        // other calls only read it; a null old set and -1 for a new descriptor
+        // are what these calls document.
+        let descriptor = unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in HEARD {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+            libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        if descriptor < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is fresh and nobody else has it.
+        Ok(Self(unsafe { File::from_raw_fd(descriptor) }))
+    }
+
+    /// The next signal that is waiting.
+    pub(crate) fn next(&mut self) -> Option<i32> {
+        let mut record = [0u8; size_of::<libc::signalfd_siginfo>()];
+        let length = self.0.read(&mut record).ok()?;
+        (length == record.len())
+            .then(|| i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
