@@ -94,8 +94,13 @@ pub struct Resources {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ContainerState {
     /// Made, not started.
-    Created { pid: i32 },
-    Running { pid: i32, started_at: jiff::Timestamp },
+    Created {
+        pid: i32,
+    },
+    Running {
+        pid: i32,
+        started_at: jiff::Timestamp,
+    },
     Exited(Exit),
     /// The shim is gone and left no exit record (a power cut): what happened is not known.
     Unknown,
