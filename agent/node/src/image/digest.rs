@@ -144,6 +144,11 @@ impl<R: Read> HashingReader<R> {
     pub fn finish(self) -> (Digest, u64) {
         (self.hasher.finish(), self.count)
     }
+
+    /// The reader within, and the digest of what was read of it.
+    pub fn into_parts(self) -> (R, Digest) {
+        (self.inner, self.hasher.finish())
+    }
 }
 
 impl<R: Read> Read for HashingReader<R> {

@@ -87,11 +87,6 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Whether it points at an index of further manifests.
-    pub fn is_index(&self) -> bool {
-        self.media_type.contains("image.index") || self.media_type.contains("manifest.list")
-    }
-
     /// Whether it points at the manifest of one image.
     pub fn is_manifest(&self) -> bool {
         self.media_type.contains("image.manifest")

@@ -1,11 +1,17 @@
 //! Layers and images made in memory, for tests.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use tar_core::{EntryBuilder, EntryType};
 
 use super::digest::Digest;
+use super::disk::Meta;
+use super::disk::fake::{Body, FakeDisk};
 use super::platform::Platform;
+use super::{Image, ImageStore, Limits};
 
 /// A tar archive in the making.
 #[derive(Default, Clone)]
@@ -66,11 +72,6 @@ impl Tarball {
 
     pub fn finish(mut self) -> Vec<u8> {
         self.0.extend([0; 1024]);
-        self.0
-    }
-
-    /// Without the end-of-archive mark.
-    pub fn unfinished(self) -> Vec<u8> {
         self.0
     }
 }
@@ -163,4 +164,24 @@ impl OciImage {
             .file("index.json", index.to_string().as_bytes())
             .finish()
     }
+}
+
+/// A store on a disk in memory.
+pub(crate) fn store_on(disk: &FakeDisk, limits: Limits) -> ImageStore {
+    ImageStore::with_disk(Box::new(disk.clone()), "/data/images".into(), limits).unwrap()
+}
+
+/// Quick retries, so that tests need no patience.
+pub(crate) fn quick() -> Limits {
+    Limits {
+        retry_first: Duration::from_millis(1),
+        retry_longest: Duration::from_millis(4),
+        ..Limits::default()
+    }
+}
+
+/// The layers of an image, as the disk has them.
+pub(crate) fn layers_of(disk: &FakeDisk, image: &Image) -> Vec<BTreeMap<PathBuf, (Body, Meta)>> {
+    let inside = |path: &PathBuf| path.strip_prefix("/data/images").unwrap().to_owned();
+    image.layers.iter().map(|path| disk.dump(&inside(path))).collect()
 }

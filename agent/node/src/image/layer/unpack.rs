@@ -17,6 +17,9 @@ const OPAQUE: (&str, &[u8]) = ("trusted.overlay.opaque", b"y");
 /// Between two questions whether to go on, at most this much is written.
 const STRIDE: u64 = 8 << 20;
 
+/// Usual block of a file system: a folder takes one, and every file a whole number of them.
+const BLOCK: u64 = 4096;
+
 /// Parents that no entry lists: a few in odd archives, thousands in hostile ones only.
 const IMPLIED_LIMIT: usize = 4096;
 
@@ -74,6 +77,8 @@ pub enum LayerError {
 pub(crate) struct Unpacked {
     /// Bytes of contents.
     pub bytes: u64,
+    /// What it takes on the disk, in whole blocks.
+    pub room: u64,
     pub entries: u64,
     /// Folders that no entry lists: see [`adopt`].
     pub implied: BTreeSet<PathBuf>,
@@ -124,6 +129,7 @@ pub(crate) fn unpack<R: Read>(
             }
         }
         unpacker.done.bytes += stored;
+        unpacker.done.room += stored.next_multiple_of(BLOCK).max(BLOCK);
     }
     unpacker.leave()?;
     Ok(unpacker.done)
