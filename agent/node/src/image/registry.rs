@@ -137,10 +137,14 @@ impl RegistryError {
     /// Whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport { source, .. } => !matches!(
-                **source,
-                ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::TooManyRedirects
-            ),
+            Self::Transport { source, .. } => match &**source {
+                ureq::Error::BadUri(_) | ureq::Error::Http(_) => false,
+                ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => false,
+                // A certificate that is refused, or a server that does not speak TLS.
+                ureq::Error::Rustls(_) | ureq::Error::Tls(_) => false,
+                ureq::Error::Io(e) => e.kind() != io::ErrorKind::InvalidData,
+                _ => true,
+            },
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Body { .. } | Self::Stalled { .. } => true,
             _ => false,

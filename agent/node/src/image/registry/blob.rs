@@ -11,7 +11,7 @@ use ureq::BodyReader;
 use crate::image::manifest::Descriptor;
 
 use super::RegistryError;
-use super::session::{Session, status_error, text};
+use super::session::{Session, status_error, text, worse};
 
 /// Less than this between two interruptions is no progress: a registry may not hold a pull for ever
 /// by giving a byte for each connection.
@@ -28,6 +28,10 @@ pub(crate) struct Blob<'s> {
     /// Attempts since `progress_at`.
     failures: u32,
     progress_at: u64,
+    /// Endpoints that do not have it.
+    refused: Vec<bool>,
+    /// What went wrong so far, the most telling of it.
+    worst: RegistryError,
     /// Why the stream ended.
     failed: Option<RegistryError>,
 }
@@ -57,6 +61,8 @@ impl<'s> Blob<'s> {
             body: None,
             failures: 0,
             progress_at: 0,
+            refused: vec![false; session.endpoints()],
+            worst: RegistryError::Cancelled,
             failed: None,
         }
     }
@@ -143,19 +149,29 @@ impl<'s> Blob<'s> {
             (self.failures, self.progress_at) = (0, self.offset);
         }
         self.failures += 1;
-        let others = u32::try_from(self.session.endpoints()).unwrap_or(u32::MAX);
-        let last = if error.is_transient() { self.session.limits.attempts } else { others };
-        if matches!(error, RegistryError::Cancelled) || self.failures >= last.max(1) {
+        if matches!(error, RegistryError::Cancelled) {
             return Err(error);
         }
-        tracing::debug!(%error, offset = self.offset, "blob is asked for again");
+        let transient = error.is_transient();
+        self.refused[self.endpoint] |= !transient;
         let doublings = (self.failures - 1).min(16);
         let wait = self.session.limits.retry_first.saturating_mul(1 << doublings);
         let wait = self.session.pause(&error, wait.min(self.session.limits.retry_longest));
-        if error.is_transient() && self.session.cancel.wait(wait) {
+        tracing::debug!(%error, offset = self.offset, "blob transfer failed");
+        let known = std::mem::replace(&mut self.worst, RegistryError::Cancelled);
+        self.worst = worse(known, error);
+        let count = self.session.endpoints();
+        let others = (1..=count).map(|step| (self.endpoint + step) % count);
+        let next = others.into_iter().find(|&n| !self.refused[n] && self.session.is_useful(n));
+        match next {
+            Some(next) if self.failures < self.session.limits.attempts.max(1) => {
+                self.endpoint = next;
+            }
+            _ => return Err(std::mem::replace(&mut self.worst, RegistryError::Cancelled)),
+        }
+        if transient && self.session.cancel.wait(wait) {
             return Err(RegistryError::Cancelled);
         }
-        self.endpoint = (self.endpoint + 1) % self.session.endpoints();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Must never keep a token longer than the pull.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ struct Place {
     /// Made at the first request.
     agent: RefCell<Option<Agent>>,
     authorization: RefCell<Option<String>>,
+    /// It speaks no TLS, or its certificate is refused: asking again is of no use.
+    useless: Cell<bool>,
 }
 
 /// An answer with a body that is wanted.
@@ -64,6 +66,7 @@ impl<'a> Session<'a> {
             endpoint,
             agent: RefCell::new(None),
             authorization: RefCell::new(None),
+            useless: Cell::new(false),
         };
         let places = endpoints(host, registries).into_iter().map(place).collect();
         Self { places, registries, limits, cancel }
@@ -72,6 +75,11 @@ impl<'a> Session<'a> {
     /// How many endpoints there are.
     pub fn endpoints(&self) -> usize {
         self.places.len()
+    }
+
+    /// Whether an endpoint may answer. When none may, all are asked, for their errors.
+    pub(super) fn is_useful(&self, endpoint: usize) -> bool {
+        !self.places[endpoint].useless.get() || self.places.iter().all(|p| p.useless.get())
     }
 
     /// A manifest or index by tag or digest, its digest, and the endpoint that gave it.
@@ -89,7 +97,7 @@ impl<'a> Session<'a> {
             if round > 0 && self.cancel.wait(wait) {
                 return Err(RegistryError::Cancelled);
             }
-            for n in 0..self.places.len() {
+            for n in (0..self.places.len()).filter(|&n| self.is_useful(n)) {
                 match self.document(n, &path, wanted.as_ref(), self.limits.document_bytes) {
                     Ok((bytes, digest)) => return Ok((bytes, digest, n)),
                     Err(RegistryError::Cancelled) => return Err(RegistryError::Cancelled),
@@ -161,7 +169,10 @@ impl<'a> Session<'a> {
             Some(namespace) => format!("{}/{path}?ns={namespace}", place.endpoint.base),
             None => format!("{}/{path}", place.endpoint.base),
         };
-        let mut response = self.request(place, &url, accept, from)?;
+        let mut response = self.request(place, &url, accept, from).inspect_err(|error| {
+            let transport = matches!(error, RegistryError::Transport { .. });
+            place.useless.set(transport && !error.is_transient());
+        })?;
         if response.status().as_u16() == 401 {
             let repository = path.split_once("/manifests/").or(path.split_once("/blobs/"));
             let repository = repository.map_or(path, |(repository, _)| repository);
@@ -287,7 +298,7 @@ fn basic(credentials: &Credentials) -> String {
 }
 
 /// Of two errors, the one that tells more: an answer before no answer.
-fn worse(old: RegistryError, new: RegistryError) -> RegistryError {
+pub(super) fn worse(old: RegistryError, new: RegistryError) -> RegistryError {
     match (&old, &new) {
         (RegistryError::Cancelled, _) => new,
         (RegistryError::Transport { .. }, _) => new,
