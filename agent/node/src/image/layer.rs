@@ -7,7 +7,7 @@ mod plan;
 mod unpack;
 
 #[cfg(test)]
-mod model_tests;
+pub(super) mod model_tests;
 #[cfg(test)]
 mod tests;
 

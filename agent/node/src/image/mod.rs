@@ -24,6 +24,8 @@ mod tar;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod vm_tests;
 
 pub use digest::{Digest, DigestError};
 pub use error::ImageError;

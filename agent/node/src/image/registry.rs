@@ -16,6 +16,7 @@ mod challenge;
 mod endpoint;
 mod session;
 mod tls;
+mod transfer;
 
 #[cfg(test)]
 pub(crate) mod fake;

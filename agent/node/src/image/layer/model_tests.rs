@@ -17,12 +17,12 @@ use super::unpack;
 
 /// What a process sees at a path.
 #[derive(Debug, Clone, PartialEq)]
-enum Seen {
+pub(crate) enum Seen {
     Folder,
     File(Vec<u8>),
 }
 
-type View = BTreeMap<PathBuf, Seen>;
+pub(crate) type View = BTreeMap<PathBuf, Seen>;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -143,6 +143,15 @@ fn op() -> impl Strategy<Value = Op> {
         2 => path().prop_map(Op::Whiteout),
         1 => path().prop_map(Op::Opaque),
     ]
+}
+
+/// Archives of some layers, and what a container must see of them.
+pub(crate) fn archives() -> impl Strategy<Value = (Vec<Vec<u8>>, View)> {
+    proptest::collection::vec(proptest::collection::vec(op(), 0..10), 1..4).prop_map(|layers| {
+        let layers: Vec<_> = layers.into_iter().map(honest).collect();
+        let seen = layers.iter().fold(View::new(), |below, ops| model(&below, ops));
+        (layers.iter().map(|ops| archive(ops)).collect(), seen)
+    })
 }
 
 proptest! {

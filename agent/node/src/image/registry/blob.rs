@@ -4,14 +4,12 @@
 //! Must never give more than the announced length, and never end early without an error.
 
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
-
-use ureq::BodyReader;
 
 use crate::image::manifest::Descriptor;
 
 use super::RegistryError;
-use super::session::{Session, status_error, text, worse};
+use super::session::{Session, text, worse};
+use super::transfer::Transfer;
 
 /// Less than this between two interruptions is no progress: a registry may not hold a pull for ever
 /// by giving a byte for each connection.
@@ -34,14 +32,6 @@ pub(crate) struct Blob<'s> {
     worst: RegistryError,
     /// Why the stream ended.
     failed: Option<RegistryError>,
-}
-
-struct Transfer {
-    url: String,
-    reader: BodyReader<'static>,
-    /// Time spent waiting for the network, and what came in it: the disk's time does not count.
-    waited: Duration,
-    received: u64,
 }
 
 impl<'s> Blob<'s> {
@@ -90,7 +80,7 @@ impl<'s> Blob<'s> {
                 true
             }
             (200, _) => false,
-            _ => return Err(status_error(url, answer.response)),
+            _ => return Err(self.session.status_error(url, answer.response)),
         };
         let skip = if partial { 0 } else { self.offset };
         let rest = self.size - self.offset + skip;
@@ -98,8 +88,7 @@ impl<'s> Blob<'s> {
         if let Some(actual) = length.filter(|&length| length != rest) {
             return Err(RegistryError::Length { url, expected: rest, actual });
         }
-        let reader = answer.response.into_body().into_reader();
-        let mut transfer = Transfer { url, reader, waited: Duration::ZERO, received: 0 };
+        let mut transfer = Transfer::new(url, answer.response.into_body().into_reader());
         // The registry knows no ranges: pass over what is here already.
         let mut left = skip;
         let mut buffer = [0; 4096];
@@ -113,33 +102,13 @@ impl<'s> Blob<'s> {
 
     /// Reads at least one byte, or fails.
     fn receive(&self, transfer: &mut Transfer, buf: &mut [u8]) -> Result<usize, RegistryError> {
-        if self.session.cancel.is_cancelled() {
-            return Err(RegistryError::Cancelled);
-        }
-        let body_error = |source| RegistryError::Body { url: transfer.url.clone(), source };
-        let started = Instant::now();
-        let n = loop {
-            match transfer.reader.read(buf) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other.map_err(body_error)?,
+        match transfer.receive(self.session, buf)? {
+            0 => {
+                let early = io::Error::new(io::ErrorKind::UnexpectedEof, "ended early");
+                Err(transfer.body_error(early))
             }
-        };
-        if n == 0 {
-            let early = io::Error::new(io::ErrorKind::UnexpectedEof, "ended early");
-            return Err(body_error(early));
+            n => Ok(n),
         }
-        transfer.waited += started.elapsed();
-        transfer.received += n as u64;
-        let time = self.session.stall_timeout();
-        if transfer.waited >= time {
-            let seconds = time.as_secs().max(1);
-            let bytes = self.session.limits.slowest_bytes_per_second.saturating_mul(seconds);
-            if transfer.received < bytes {
-                return Err(RegistryError::Stalled { url: transfer.url.clone(), bytes, seconds });
-            }
-            (transfer.waited, transfer.received) = (Duration::ZERO, 0);
-        }
-        Ok(n)
     }
 
     /// After a failure: waits and moves on, or gives up.

@@ -3,7 +3,6 @@
 //! Must never keep a token longer than the pull.
 
 use std::cell::{Cell, RefCell};
-use std::io::Read;
 use std::time::Duration;
 
 use base64::Engine;
@@ -18,6 +17,7 @@ use crate::image::manifest::ACCEPT;
 use super::cancel::Cancel;
 use super::challenge::{self, Challenge};
 use super::endpoint::{Credentials, Endpoint, endpoints};
+use super::transfer::Transfer;
 use super::{Registries, RegistryError, tls};
 
 /// A token server's answer, and what is shown of an error.
@@ -139,9 +139,7 @@ impl<'a> Session<'a> {
         let answer = self.get(endpoint, path, ACCEPT, None)?;
         let url = answer.url;
         let (parts, body) = answer.response.into_parts();
-        let mut bytes = Vec::new();
-        let read = body.into_reader().take(limit + 1).read_to_end(&mut bytes);
-        read.map_err(|source| RegistryError::Body { url: url.clone(), source })?;
+        let bytes = Transfer::new(url.clone(), body.into_reader()).collect(self, limit + 1)?;
         if bytes.len() as u64 > limit {
             return Err(RegistryError::Length { url, expected: limit, actual: limit + 1 });
         }
@@ -191,7 +189,7 @@ impl<'a> Session<'a> {
         if response.status().is_success() {
             return Ok(Answer { url, response });
         }
-        Err(status_error(url, response))
+        Err(self.status_error(url, response))
     }
 
     fn request(
@@ -250,6 +248,21 @@ impl<'a> Session<'a> {
         self.registries.timeout.unwrap_or(self.limits.stall_timeout)
     }
 
+    pub(super) fn status_error(&self, url: String, response: Response<Body>) -> RegistryError {
+        let status = response.status().as_u16();
+        let seconds = text(response.headers(), "retry-after").and_then(|text| text.parse().ok());
+        // An explanation that cannot be read is none.
+        let body = self.short_body(&url, response).unwrap_or_default();
+        let message = message(&body).map(|text| format!(": {text}")).unwrap_or_default();
+        let retry_after = seconds.map(Duration::from_secs);
+        RegistryError::Status { url, status, message, retry_after }
+    }
+
+    fn short_body(&self, url: &str, response: Response<Body>) -> Result<Vec<u8>, RegistryError> {
+        let reader = response.into_body().into_reader();
+        Transfer::new(url.to_owned(), reader).collect(self, ANSWER_LIMIT)
+    }
+
     /// What to put into `Authorization`.
     fn authorize(
         &self,
@@ -277,9 +290,9 @@ impl<'a> Session<'a> {
                 }
                 let response = self.call(realm, request)?;
                 if !response.status().is_success() {
-                    return Err(status_error(realm.clone(), response));
+                    return Err(self.status_error(realm.clone(), response));
                 }
-                let body = short_body(response);
+                let body = self.short_body(realm, response)?;
                 let token = challenge::token(&body).ok_or(refuse("its answer has no token"))?;
                 Ok(format!("Bearer {token}"))
             }
@@ -309,22 +322,6 @@ pub(super) fn worse(old: RegistryError, new: RegistryError) -> RegistryError {
 
 pub(super) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
-}
-
-pub(super) fn status_error(url: String, response: Response<Body>) -> RegistryError {
-    let status = response.status().as_u16();
-    let seconds = text(response.headers(), "retry-after").and_then(|text| text.parse().ok());
-    let body = short_body(response);
-    let message = message(&body).map(|text| format!(": {text}")).unwrap_or_default();
-    let retry_after = seconds.map(Duration::from_secs);
-    RegistryError::Status { url, status, message, retry_after }
-}
-
-fn short_body(response: Response<Body>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    // Half an answer is an answer that says less.
-    let _ = response.into_body().into_reader().take(ANSWER_LIMIT).read_to_end(&mut bytes);
-    bytes
 }
 
 /// What the registry says: `{"errors": [{"code": …, "message": …}]}`, or `details` of a token server.
