@@ -15,7 +15,10 @@ pub mod machine;
 pub mod memory;
 mod network;
 pub mod quantity;
+pub mod records;
 pub mod spec;
+pub mod status;
+pub mod volumes;
 
 pub use network::{HostPort, PodAddresses, PodLink, PodNetwork, PodNetworkError};
 pub use spec::Pod;

@@ -211,7 +211,7 @@ pub struct VolumeMount {
     pub readonly: bool,
     /// Path below the volume's root. Never absolute and without `..`.
     pub sub_path: Option<PathBuf>,
-    /// `rprivate`, `rslave` or `rshared`.
+    /// `rprivate` or `rslave`.
     pub propagation: &'static str,
 }
 

@@ -266,10 +266,8 @@ fn read_mount(object: &Object<'_>, pod: &Pod) -> Option<VolumeMount> {
     if sub_path.as_deref().is_some_and(|path| !inside(path)) {
         object.problem("subPath", "must be a relative path without '..'");
     }
-    let propagation = object.word(
-        "mountPropagation",
-        &[("None", "rprivate"), ("HostToContainer", "rslave"), ("Bidirectional", "rshared")],
-    );
+    let propagation =
+        object.word("mountPropagation", &[("None", "rprivate"), ("HostToContainer", "rslave")]);
     let readonly = object.flag("readOnly");
     object.word("recursiveReadOnly", &[("Disabled", ())]);
     object.refuse(&["subPathExpr"]);
