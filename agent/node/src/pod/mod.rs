@@ -11,7 +11,9 @@ pub mod document;
 pub mod expand;
 pub mod fields;
 pub mod files;
+pub mod images;
 pub mod machine;
+pub mod manifests;
 pub mod memory;
 mod network;
 pub mod quantity;
@@ -19,6 +21,7 @@ pub mod records;
 pub mod spec;
 pub mod status;
 pub mod volumes;
+pub mod watch;
 
 pub use network::{HostPort, PodAddresses, PodLink, PodNetwork, PodNetworkError};
 pub use spec::Pod;
