@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::clock::Now;
 use super::configure::POD_UID;
 use super::images::chain;
 use super::manifests::{Wanted, from_record};
@@ -25,6 +24,7 @@ struct Member {
     full_name: String,
     critical: bool,
     grace: Duration,
+    images: Vec<String>,
     stopping: bool,
     task: tokio::task::AbortHandle,
 }
@@ -118,6 +118,13 @@ impl Supervisor {
         &self.wanted
     }
 
+    /// References of all images that pods need, those of pods that are ending included.
+    pub fn images(&self) -> Vec<String> {
+        let ending = self.members.values().flat_map(|member| member.images.iter().cloned());
+        let wanted = self.wanted.iter().flat_map(|wanted| wanted.pod.all_containers());
+        ending.chain(wanted.map(|spec| spec.image.clone())).collect()
+    }
+
     /// Nothing runs and nothing ends.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -163,11 +170,12 @@ impl Supervisor {
         let (orders, receiver) = mpsc::unbounded_channel();
         let (uid, full_name) = (pod.uid.clone(), pod.full_name());
         let (critical, grace) = (pod.critical, pod.grace);
+        let images = pod.all_containers().map(|spec| spec.image.clone()).collect();
         tracing::info!(pod = full_name, uid, "taking on pod");
         let remembered = self.remembered.remove(&uid);
         let worker = Worker::new(self.node.clone(), wanted, remembered, receiver);
         let task = tokio::task::spawn_local(worker.run()).abort_handle();
-        let member = Member { orders, full_name, critical, grace, stopping: false, task };
+        let member = Member { orders, full_name, critical, grace, images, stopping: false, task };
         self.members.insert(uid, member);
     }
 
@@ -305,11 +313,6 @@ impl Supervisor {
             Err(error) => vec![format!("remove leftovers: {error}")],
         }
     }
-}
-
-/// Time left until `deadline` on the boot clock.
-pub fn left(deadline: Duration) -> Duration {
-    deadline.saturating_sub(Now::read().boot)
 }
 
 #[cfg(test)]
