@@ -6,7 +6,6 @@
 mod open;
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -18,14 +17,13 @@ use holm_node::pod::clock::Now;
 use holm_node::pod::images::{StoredImages, chain};
 use holm_node::pod::manifests::{FileProblem, decide, read_all};
 use holm_node::pod::supervisor::Supervisor;
-use holm_node::pod::watch::Watch;
 use holm_node::pod::worker::{Event, Node, Order};
-use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::document::Document;
 use crate::notify::Notifier;
+use crate::readable::News;
 use crate::{log, memory, places};
 
 /// Pods get no longer than this when the node goes down; init waits a little longer than both.
@@ -71,9 +69,9 @@ struct Agent {
     images: Arc<StoredImages>,
     store: Arc<ImageStore>,
     events: mpsc::UnboundedReceiver<Event>,
-    containers: AsyncFd<OwnedFd>,
-    manifests: AsyncFd<Watch>,
-    network: AsyncFd<Watch>,
+    containers: News,
+    manifests: News,
+    network: News,
     imported: mpsc::UnboundedReceiver<()>,
     notifier: Notifier,
     problems: Vec<FileProblem>,
@@ -127,19 +125,17 @@ impl Agent {
             tokio::select! {
                 () = tick => self.notify("alive", Notifier::alive),
                 Some(event) = self.events.recv() => self.hear(event),
-                news = self.containers.readable() => {
-                    warn("watch containers", news.and_then(drain));
+                news = self.containers.next() => {
+                    warn("watch containers", news);
                     self.supervisor.containers_changed().await;
                 }
-                news = self.manifests.readable_mut() => {
-                    let outcome = news.and_then(changed);
-                    if warn("watch manifests", outcome) == Some(true) {
+                news = self.manifests.next() => {
+                    if warn("watch manifests", news) == Some(true) {
                         self.read_manifests();
                     }
                 }
-                news = self.network.readable_mut() => {
-                    let outcome = news.and_then(changed);
-                    if warn("watch the network", outcome) == Some(true) {
+                news = self.network.next() => {
+                    if warn("watch the network", news) == Some(true) {
                         self.network_changed();
                     }
                 }
@@ -188,9 +184,8 @@ impl Agent {
     fn reload(&mut self) {
         match open::document() {
             Ok(document) => {
-                let network = |document: &Document| {
-                    (document.config.pods.cidr, document.config.pods.cidr6)
-                };
+                let network =
+                    |document: &Document| (document.config.pods.cidr, document.config.pods.cidr6);
                 if network(&document) != network(&self.document) {
                     tracing::warn!("the pods' address range changes with the next start");
                 }
@@ -252,8 +247,8 @@ impl Agent {
                 () = tick => self.notify("alive", Notifier::alive),
                 () = tokio::time::sleep(left) => {}
                 Some(event) = self.events.recv() => self.supervisor.hear(event),
-                news = self.containers.readable() => {
-                    warn("watch containers", news.and_then(drain));
+                news = self.containers.next() => {
+                    warn("watch containers", news);
                     self.supervisor.containers_changed().await;
                 }
             }
@@ -261,25 +256,6 @@ impl Agent {
         }
         tracing::info!("all pods have ended");
     }
-}
-
-/// Reads a descriptor empty; what it says does not matter.
-fn drain(mut ready: AsyncFdReadyGuard<'_, OwnedFd>) -> io::Result<()> {
-    // Before reading: what comes meanwhile makes it ready again.
-    ready.clear_ready();
-    let mut buffer = [0; 4096];
-    loop {
-        match rustix::io::read(ready.get_inner(), &mut buffer) {
-            Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-fn changed(mut ready: AsyncFdReadyMutGuard<'_, Watch>) -> io::Result<bool> {
-    ready.clear_ready();
-    ready.get_inner_mut().changed()
 }
 
 fn warn<T>(what: &str, outcome: io::Result<T>) -> Option<T> {

@@ -78,7 +78,8 @@ fn find(list: &Value, request: &Request, logs: &Path) -> Result<PathBuf, String>
         None => true,
     };
     let container = containers.iter().find(wanted).ok_or_else(|| {
-        let names: Vec<String> = containers.iter().map(|container| text(&container["name"])).collect();
+        let names: Vec<String> =
+            containers.iter().map(|container| text(&container["name"])).collect();
         format!("the pod has no such container; it has: {}", names.join(", "))
     })?;
     let metadata = &pod["metadata"];
@@ -100,7 +101,8 @@ fn find(list: &Value, request: &Request, logs: &Path) -> Result<PathBuf, String>
 /// Numbers of the instances that have a log, in order.
 fn attempts(folder: &Path) -> Vec<u32> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok();
+    let number =
+        |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".log")?.parse().ok();
     let mut numbers: Vec<u32> = entries.filter_map(number).collect();
     numbers.sort_unstable();
     numbers
@@ -205,8 +207,12 @@ mod tests {
         let found = |request: &Request| find(&list, request, dir.path());
         assert_eq!(found(&request("web-node", None, false)).unwrap(), folder.join("10.log"));
         assert_eq!(found(&request("default/web-node", None, true)).unwrap(), folder.join("2.log"));
-        assert!(found(&request("web-node", Some("other"), false)).unwrap_err().contains("no such log"));
-        assert!(found(&request("web-node", Some("none"), false)).unwrap_err().contains("main, other"));
+        assert!(
+            found(&request("web-node", Some("other"), false)).unwrap_err().contains("no such log")
+        );
+        assert!(
+            found(&request("web-node", Some("none"), false)).unwrap_err().contains("main, other")
+        );
         assert!(found(&request("db", None, false)).unwrap_err().contains("web-node"));
     }
 

@@ -10,6 +10,7 @@ mod notify;
 mod places;
 mod pod_network;
 mod pods;
+mod readable;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

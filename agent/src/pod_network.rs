@@ -15,13 +15,13 @@ impl pod::PodNetwork for Network {
         let ports = pod.host_ports.iter().map(mapping).collect::<Result<Vec<_>, _>>();
         let ports = ports.map_err(failed)?;
         let attached = self.0.attach(&pod.pod_uid, &ports);
-        let (netns, addresses) = attached.map_err(|error| failed(io::Error::other(chain(&error))))?;
+        let (netns, addresses) =
+            attached.map_err(|error| failed(io::Error::other(chain(&error))))?;
         Ok(PodAddresses { netns, addresses })
     }
 
     fn detach(&self, pod_uid: &str) -> Result<(), PodNetworkError> {
-        let errors: Vec<String> =
-            self.0.detach(pod_uid).iter().map(|error| chain(error)).collect();
+        let errors: Vec<String> = self.0.detach(pod_uid).iter().map(|error| chain(error)).collect();
         if errors.is_empty() {
             return Ok(());
         }

@@ -62,7 +62,9 @@ fn row(pod: &Value, now: Timestamp) -> [String; 7] {
         containers.iter().filter_map(|container| container["restartCount"].as_u64()).sum();
     // What holds a pod up says more than its phase.
     let held_up = init.iter().chain(containers).find_map(|container| {
-        container["state"]["waiting"]["reason"].as_str().filter(|reason| *reason != "PodInitializing")
+        container["state"]["waiting"]["reason"]
+            .as_str()
+            .filter(|reason| *reason != "PodInitializing")
     });
     let reason = held_up.or(status["reason"].as_str());
     [

@@ -17,14 +17,13 @@ use holm_node::pod::records;
 use holm_node::pod::supervisor::Supervisor;
 use holm_node::pod::watch::Watch;
 use holm_node::pod::worker::Node;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 use super::Agent;
 use crate::document::{self, Document};
 use crate::notify::Notifier;
 use crate::pod_network::Network;
+use crate::readable::{News, Source};
 use crate::{memory, places};
 
 impl Agent {
@@ -36,11 +35,7 @@ impl Agent {
         let notifier = Notifier::new(variable("NOTIFY_SOCKET"), variable("WATCHDOG_USEC"))
             .map_err(failed("open the way to init"))?;
 
-        let limits = Limits {
-            stall_timeout: document.config.images.pull_timeout,
-            ..Limits::default()
-        };
-        let store = ImageStore::open(Path::new(places::IMAGES), limits);
+        let store = ImageStore::open(Path::new(places::IMAGES), Limits::default());
         let store = Arc::new(store.map_err(|error| chain(&error))?);
         let images = StoredImages::new(store.clone(), registries(&document), Cancel::new());
         let images = Arc::new(images);
@@ -50,8 +45,8 @@ impl Agent {
             .map_err(failed("open the container runtime"))?;
         // Before the first look, so that no change is missed.
         let containers = runtime.events().map_err(|error| chain(&error))?;
-        let containers = AsyncFd::with_interest(containers, Interest::READABLE)
-            .map_err(failed("watch containers"))?;
+        let containers =
+            News::of(Source::Containers(containers)).map_err(failed("watch containers"))?;
 
         let pods = &document.config.pods;
         let ranges = Ranges { v4: pods.cidr, v6: pods.cidr6 };
@@ -132,7 +127,7 @@ pub(super) fn document() -> Result<Document, String> {
 }
 
 pub(super) fn registries(document: &Document) -> Registries {
-    Registries { hosts: document.config.registries.clone(), folder: document.folder.clone() }
+    Registries::new(&document.config, &document.folder)
 }
 
 /// What a changed document changes at once.
@@ -141,9 +136,9 @@ pub(super) fn take_over(document: &Document, facts: &mut NodeFacts) {
     facts.log_max_files = document.config.pods.log_files;
 }
 
-pub(super) fn watch(places: Vec<PathBuf>) -> Result<AsyncFd<Watch>, String> {
+pub(super) fn watch(places: Vec<PathBuf>) -> Result<News, String> {
     Watch::new(places)
-        .and_then(|watch| AsyncFd::with_interest(watch, Interest::READABLE))
+        .and_then(|watch| News::of(Source::Files(watch)))
         .map_err(|error| format!("watch files: {error}"))
 }
 
