@@ -22,6 +22,7 @@ mod storage;
 mod syscalls;
 mod task;
 mod tasks;
+mod time;
 mod verity;
 mod watchdog;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
+        Some("time") => time::main(),
         Some("task") => tasks::main(arguments),
         Some("ctl") => ctl::main(arguments),
         _ => {
