@@ -121,7 +121,10 @@ mod tests {
     fn a_failure_comes_back_with_its_text_and_kind() {
         let failure = |invalid| Failure { invalid, text: "because".into() };
         let error = answered(&Err(failure(true))).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidInput, "because"));
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::InvalidInput, "because")
+        );
         assert_eq!(answered(&Err(failure(false))).unwrap_err().kind(), ErrorKind::Other);
     }
 

@@ -142,8 +142,7 @@ pub fn create(
             vec![(receive_terminal(&listener).map_err(step("terminal"))?, Stream::Stdout)]
         }
     };
-    let log =
-        LogFile::new(config.log_path.clone(), config.log_max_bytes, config.log_max_files);
+    let log = LogFile::new(config.log_path.clone(), config.log_max_bytes, config.log_max_files);
     Ok(Created { container, pid, streams: Streams::new(sources, log), exec_failure })
 }
 
@@ -197,10 +196,9 @@ enum Ours {
 
 fn with_output(builder: ContainerBuilder, output: Output) -> (ContainerBuilder, Ours) {
     match output {
-        Output::Pipes { ours, stdin, stdout, stderr } => (
-            builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr),
-            Ours::Pipes(ours),
-        ),
+        Output::Pipes { ours, stdin, stdout, stderr } => {
+            (builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr), Ours::Pipes(ours))
+        }
         Output::Terminal { listener, socket } => {
             (builder.with_console_socket(Some(socket)), Ours::Terminal(listener))
         }

@@ -16,8 +16,8 @@ pub fn left(until: Instant) -> Duration {
 pub fn poll(fds: &mut [PollFd<'_>], until: Instant) -> std::io::Result<usize> {
     loop {
         // A time too far for the kernel's type is as good as none; it is asked again.
-        let timeout = Timespec::try_from(left(until))
-            .unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
+        let timeout =
+            Timespec::try_from(left(until)).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
         match rustix::event::poll(fds, Some(&timeout)) {
             Err(rustix::io::Errno::INTR) => {}
             other => return Ok(other?),

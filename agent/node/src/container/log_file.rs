@@ -82,10 +82,8 @@ impl LogFile {
     /// Appends whole lines.
     pub fn append(&mut self, lines: &[u8], now: Timestamp) {
         if self.lost_bytes > 0 {
-            let text = format!(
-                "holm: {} bytes of log are lost: {}",
-                self.lost_bytes, self.lost_reason
-            );
+            let text =
+                format!("holm: {} bytes of log are lost: {}", self.lost_bytes, self.lost_reason);
             if self.try_append(&lines::notice(&text, now)).is_ok() {
                 self.lost_bytes = 0;
             }
@@ -264,12 +262,12 @@ mod tests {
         ) {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("0.log");
-            let mut log = LogFile::new(path.clone(), max_bytes, 1000);
+            let mut log = LogFile::new(path.clone(), max_bytes, 100);
             for lines in lines.chunks(batch) {
                 log.append(lines.concat().as_bytes(), NOW);
             }
             let mut text = String::new();
-            for number in (1..1000).rev() {
+            for number in (1..=lines.len()).rev() {
                 text += &read(&path.with_extension(format!("log.{number}")));
             }
             text += &read(&path);

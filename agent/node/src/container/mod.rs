@@ -4,7 +4,9 @@
 //! process. A single-threaded child of the same binary (the shim) creates, reaps and logs each one,
 //! and outlives the agent.
 
+mod capabilities;
 mod cgroup;
+mod complaints;
 mod control;
 mod create;
 mod deadline;

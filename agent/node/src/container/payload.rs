@@ -58,7 +58,7 @@ impl Executor for Payload {
     }
 }
 
-fn words<'a>(spec: &'a Spec) -> (&'a [String], &'a [String]) {
+fn words(spec: &Spec) -> (&[String], &[String]) {
     let process = spec.process().as_ref();
     let args = process.and_then(|process| process.args().as_deref()).unwrap_or_default();
     let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();

@@ -119,11 +119,11 @@ impl ShimDir {
 pub fn write<T: Serialize>(path: &Path, value: &T) -> std::io::Result<()> {
     let bytes = serde_json::to_vec(value)?;
     let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .inspect_err(|_| {
+    std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(
+        |_| {
             let _ = std::fs::remove_file(&temporary);
-        })
+        },
+    )
 }
 
 /// Reads what [`write`] wrote; `None` when it is absent, or damaged (a power cut): a record that

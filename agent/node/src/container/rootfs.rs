@@ -8,11 +8,11 @@ use std::io::Error;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
 };
-use rustix::thread::UnshareFlags;
 
 /// Gives this process a mount namespace of its own. What the node unmounts later goes here too, so
 /// that a shim keeps no file system busy; nothing goes the other way.
@@ -20,7 +20,7 @@ use rustix::thread::UnshareFlags;
 /// # Errors
 /// Not permitted, mostly.
 pub fn leave_node_mounts() -> std::io::Result<()> {
-    rustix::thread::unshare(UnshareFlags::NEWNS)?;
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     Ok(rustix::mount::mount_change("/", flags)?)
 }

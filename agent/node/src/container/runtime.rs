@@ -124,10 +124,9 @@ impl ShimRuntime {
         }
         match control::receive::<Answer<i32>>(answer) {
             Ok(answer) => answer.map(drop).map_err(Error::from),
-            Err(error) => Err(Error::new(
-                error.kind(),
-                format!("{error}: {}", self.last_words(shim)),
-            )),
+            Err(error) => {
+                Err(Error::new(error.kind(), format!("{error}: {}", self.last_words(shim))))
+            }
         }
     }
 
@@ -209,9 +208,8 @@ impl ShimRuntime {
         let mut containers = Vec::new();
         for entry in std::fs::read_dir(&self.containers)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let being_created = || {
-                self.creating.lock().unwrap_or_else(PoisonError::into_inner).contains(&name)
-            };
+            let being_created =
+                || self.creating.lock().unwrap_or_else(PoisonError::into_inner).contains(&name);
             if name.starts_with('.') || being_created() {
                 continue;
             }

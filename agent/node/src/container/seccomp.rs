@@ -226,7 +226,8 @@ mod tests {
         for name in ["read", "execve", "futex", "openat", "ptrace"] {
             assert_eq!(verdict(&profile, name), ALLOW, "{name}");
         }
-        for name in ["mount", "unshare", "bpf", "kexec_load", "reboot", "keyctl", "io_uring_setup"] {
+        for name in ["mount", "unshare", "bpf", "kexec_load", "reboot", "keyctl", "io_uring_setup"]
+        {
             assert_eq!(verdict(&profile, name), NOT_PERMITTED, "{name}");
         }
     }

@@ -27,7 +27,7 @@ use super::control::{self, Answer, Failure, Request};
 use super::create::{self, Created};
 use super::payload::error_chain;
 use super::record::{self, Record, ShimDir};
-use super::{ContainerConfig, Exit, cgroup, deadline, liveness, signals};
+use super::{ContainerConfig, Exit, cgroup, complaints, deadline, liveness, signals};
 
 /// For the last output and the last processes of a container that has ended.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
@@ -71,13 +71,20 @@ fn run(dir: &ShimDir) -> std::io::Result<()> {
     let path = dir.container().join(record::CONFIG);
     let config: ContainerConfig = record::read(&path)?
         .ok_or_else(|| std::io::Error::new(ErrorKind::NotFound, path.display().to_string()))?;
+    complaints::keep_in(&dir.log())?;
     let mut record = Record::default();
     let listener = UnixListener::bind(dir.control())?;
     let created = match create::create(dir, &config, &mut record) {
         Ok(created) => created,
         Err(error) => {
             create::undo(&config, &record);
-            let text = error_chain(&error);
+            let mut text = error_chain(&error);
+            let log = std::fs::read_to_string(dir.log()).unwrap_or_default();
+            if let Some(complaint) = complaints::first_of(&log)
+                && !text.contains(complaint)
+            {
+                text = format!("{text} ({complaint})");
+            }
             let failure = Failure { invalid: error.is_invalid(), text };
             return report(&Answer::<i32>::Err(failure));
         }
@@ -250,7 +257,9 @@ impl Shim {
         if let Err(error) = cgroup::destroy(&folder, until) {
             eprintln!("shim: remove the cgroup: {error}");
         }
-        let exit = exit_of(status, oom_killed, self.record.started_at, finished_at);
+        let started_at = self.record.started_at;
+        let (code, signal) = code_of(status.exit_status(), status.terminating_signal());
+        let exit = Exit { code, signal, oom_killed, started_at, finished_at };
         let kept = record::write(&self.dir.container().join(record::EXIT), &exit);
         if let Err(error) = kept {
             // A full disk: the one in memory is enough until the next boot.
@@ -272,29 +281,19 @@ fn exec_failure(pipe: &OwnedFd) -> Option<String> {
     (length > 0).then(|| String::from_utf8_lossy(&text[..length]).into_owned())
 }
 
-fn exit_of(
-    status: WaitStatus,
-    oom_killed: bool,
-    started_at: Option<Timestamp>,
-    finished_at: Timestamp,
-) -> Exit {
-    let signal = status.terminating_signal();
-    let code = status.exit_status().or(signal.map(|signal| 128 + signal)).unwrap_or(255);
-    Exit { code, signal, oom_killed, started_at, finished_at }
+/// As shells count: the status, or 128 and the signal.
+fn code_of(status: Option<i32>, signal: Option<i32>) -> (i32, Option<i32>) {
+    (status.or(signal.map(|signal| 128 + signal)).unwrap_or(255), signal)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TIME: Timestamp = Timestamp::UNIX_EPOCH;
-
     #[test]
     fn a_signal_becomes_128_and_its_number() {
-        let exit = exit_of(WaitStatus::new(9), true, None, TIME);
-        assert_eq!((exit.code, exit.signal, exit.oom_killed), (137, Some(9), true));
-        let exit = exit_of(WaitStatus::new(3 << 8), false, Some(TIME), TIME);
-        assert_eq!((exit.code, exit.signal, exit.oom_killed), (3, None, false));
+        assert_eq!(code_of(None, Some(9)), (137, Some(9)));
+        assert_eq!(code_of(Some(3), None), (3, None));
     }
 
     #[test]

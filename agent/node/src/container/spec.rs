@@ -9,16 +9,14 @@ use std::str::FromStr;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxDevice,
-    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources,
-    LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder,
-    RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxBuilder, LinuxDevice, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+    LinuxResources, LinuxResourcesBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
-use super::mounts;
-use super::seccomp;
 use super::user::Identity;
 use super::{ContainerConfig, Resources};
+use super::{capabilities, mounts, seccomp};
 
 const CPU_PERIOD_MICROS: u64 = 100_000;
 /// The kernel refuses less.
@@ -160,7 +158,7 @@ pub fn check(config: &ContainerConfig) -> Result<(), SpecError> {
         }
     }
     mounts::check(&config.mounts)?;
-    capabilities(config)?;
+    capabilities::of(config)?;
     rlimits(config)?;
     Ok(())
 }
@@ -178,7 +176,7 @@ pub fn runtime_spec(
     devices: Vec<LinuxDevice>,
 ) -> Result<Spec, SpecError> {
     check(config)?;
-    let capabilities = capabilities(config)?;
+    let capabilities = capabilities::of(config)?;
     let process = &config.process;
     let user = UserBuilder::default()
         .uid(identity.uid)
@@ -190,7 +188,7 @@ pub fn runtime_spec(
         .env(environment(config, identity))
         .cwd(if process.cwd.is_empty() { "/" } else { process.cwd.as_str() })
         .user(user)
-        .capabilities(capability_sets(&capabilities)?)
+        .capabilities(capabilities::sets(&capabilities)?)
         .rlimits(rlimits(config)?)
         .oom_score_adj(process.oom_score_adj)
         .terminal(process.terminal)
@@ -210,8 +208,7 @@ pub fn runtime_spec(
     if !config.privileged {
         linux = linux.masked_paths(owned(MASKED_PATHS)).readonly_paths(owned(READONLY_PATHS));
         if config.seccomp {
-            linux =
-                linux.seccomp(seccomp::default_profile(&capabilities, std::env::consts::ARCH)?);
+            linux = linux.seccomp(seccomp::default_profile(&capabilities, std::env::consts::ARCH)?);
         }
     }
     let mut spec = SpecBuilder::default()
@@ -264,31 +261,6 @@ fn environment(config: &ContainerConfig, identity: &Identity) -> Vec<String> {
         }
     }
     variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
-}
-
-/// Capabilities by name, with or without `CAP_`; all of them when privileged.
-fn capabilities(config: &ContainerConfig) -> Result<Vec<Capability>, SpecError> {
-    if config.privileged {
-        return Ok(ALL_CAPABILITIES.to_vec());
-    }
-    let parse = |name: &String| {
-        let upper = name.to_ascii_uppercase();
-        Capability::from_str(upper.strip_prefix("CAP_").unwrap_or(&upper))
-            .map_err(|_| SpecError::Capability(name.clone()))
-    };
-    config.process.capabilities.iter().map(parse).collect()
-}
-
-/// Neither inheritable nor ambient: those would survive an exec by another user than root.
-fn capability_sets(capabilities: &[Capability]) -> Result<LinuxCapabilities, OciSpecError> {
-    let set: std::collections::HashSet<Capability> = capabilities.iter().copied().collect();
-    LinuxCapabilitiesBuilder::default()
-        .bounding(set.clone())
-        .effective(set.clone())
-        .permitted(set)
-        .inheritable(std::collections::HashSet::new())
-        .ambient(std::collections::HashSet::new())
-        .build()
 }
 
 fn rlimits(config: &ContainerConfig) -> Result<Vec<PosixRlimit>, SpecError> {
@@ -360,51 +332,6 @@ fn namespaces(config: &ContainerConfig) -> Result<Vec<LinuxNamespace>, OciSpecEr
     }
     Ok(namespaces)
 }
-
-/// In the kernel's order.
-const ALL_CAPABILITIES: [Capability; 41] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::DacReadSearch,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::Setgid,
-    Capability::Setuid,
-    Capability::Setpcap,
-    Capability::LinuxImmutable,
-    Capability::NetBindService,
-    Capability::NetBroadcast,
-    Capability::NetAdmin,
-    Capability::NetRaw,
-    Capability::IpcLock,
-    Capability::IpcOwner,
-    Capability::SysModule,
-    Capability::SysRawio,
-    Capability::SysChroot,
-    Capability::SysPtrace,
-    Capability::SysPacct,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysNice,
-    Capability::SysResource,
-    Capability::SysTime,
-    Capability::SysTtyConfig,
-    Capability::Mknod,
-    Capability::Lease,
-    Capability::AuditWrite,
-    Capability::AuditControl,
-    Capability::Setfcap,
-    Capability::MacOverride,
-    Capability::MacAdmin,
-    Capability::Syslog,
-    Capability::WakeAlarm,
-    Capability::BlockSuspend,
-    Capability::AuditRead,
-    Capability::Perfmon,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
-];
 
 #[cfg(test)]
 mod tests;

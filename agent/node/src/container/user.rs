@@ -97,9 +97,9 @@ pub fn resolve(user: &User, passwd: &str, group: &str) -> Result<Identity, UserE
         (Some(uid), _) => uid,
         (None, Some(entry)) => entry.uid,
         (None, None) if image_user.is_empty() => 0,
-        (None, None) => image_user
-            .parse()
-            .map_err(|_| UserError::UnknownUser(image_user.to_owned()))?,
+        (None, None) => {
+            image_user.parse().map_err(|_| UserError::UnknownUser(image_user.to_owned()))?
+        }
     };
     if user.must_not_be_root && uid == 0 {
         return Err(UserError::Root);
@@ -213,7 +213,8 @@ mod tests {
     fn run_as_user_replaces_the_image_user_and_its_group() {
         let user = User { uid: Some(0), ..image("web:logs") };
         assert_eq!(ids(&user), (0, 0, vec![0, 201]));
-        let user = User { uid: Some(9), gid: Some(10), additional_gids: vec![3, 1, 3], ..image("x") };
+        let user =
+            User { uid: Some(9), gid: Some(10), additional_gids: vec![3, 1, 3], ..image("x") };
         assert_eq!(ids(&user), (9, 10, vec![1, 3]));
     }
 

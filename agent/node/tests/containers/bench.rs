@@ -6,10 +6,8 @@ use holm_node::container::{ContainerState, Runtime};
 
 use crate::fixture::Node;
 
-pub const TESTS: &[(&str, fn())] = &[
-    ("bench_create_start", bench_create_start),
-    ("bench_shim_memory", bench_shim_memory),
-];
+pub const TESTS: &[(&str, fn())] =
+    &[("bench_create_start", bench_create_start), ("bench_shim_memory", bench_shim_memory)];
 
 const RUNS: usize = 20;
 

@@ -213,5 +213,8 @@ pub fn footprint() -> Footprint {
 fn below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.is_dir()).flat_map(|path| [below(&path), vec![path]].concat()).collect()
+    paths
+        .filter(|path| path.is_dir())
+        .flat_map(|path| [below(&path), vec![path]].concat())
+        .collect()
 }

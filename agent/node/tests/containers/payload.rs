@@ -1,9 +1,28 @@
 //! What runs in the tests' containers: one small deed for each word.
 #![allow(unsafe_code)]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "plain system calls, and only one thread")]
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static SIGPIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Runs before Rust's start-up, which ignores SIGPIPE itself.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_SIGPIPE: extern "C" fn() = {
+    extern "C" fn look() {
+        let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+        let disposition = unsafe {
+            libc::sigaction(libc::SIGPIPE, std::ptr::null(), action.as_mut_ptr());
+            action.assume_init().sa_sigaction
+        };
+        SIGPIPE_IGNORED.store(disposition == libc::SIG_IGN, Ordering::Relaxed);
+    }
+    look
+};
 
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<String> = args.map(|arg| arg.into_string().unwrap()).collect();
@@ -38,6 +57,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
             println!("host {}", host.trim());
         }
+        "sigpipe" => println!("ignored {}", SIGPIPE_IGNORED.load(Ordering::Relaxed)),
         "terminal" => {
             let tty = |fd| unsafe { libc::isatty(fd) };
             println!("tty {} {} {}", tty(0), tty(1), tty(2));
@@ -78,19 +98,19 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             }
             let handler = handler as extern "C" fn(libc::c_int) as usize;
             unsafe { libc::signal(libc::SIGTERM, handler) };
-            if arg(1) == "twice" && unsafe { libc::fork() } == 0 {
+            if arg(1) != "twice" {
+                println!("ready");
                 pause();
             }
-            println!("ready");
-            if arg(1) == "twice" {
-                // The child's end is this one's end.
-                let mut status = 0;
-                unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
-                unsafe { libc::wait(&mut status) };
-                println!("child {}", libc::WEXITSTATUS(status));
-                return ExitCode::SUCCESS;
+            if unsafe { libc::fork() } == 0 {
+                pause();
             }
-            pause();
+            // The child's end is this one's end.
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+            println!("ready");
+            let mut status = 0;
+            unsafe { libc::wait(&mut status) };
+            println!("child {}", libc::WEXITSTATUS(status));
         }
         "bomb" => return bomb(),
         "orphan" => {

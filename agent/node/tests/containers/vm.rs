@@ -129,8 +129,7 @@ fn limits_are_in_force() {
         assert_eq!(node.output(&config).trim(), value, "{file}");
     }
     let mut config = node.config("a", &["cat", "/proc/self/limits"]);
-    config.process.rlimits =
-        vec![Rlimit { name: "RLIMIT_CORE".into(), soft: 0, hard: 7 }];
+    config.process.rlimits = vec![Rlimit { name: "RLIMIT_CORE".into(), soft: 0, hard: 7 }];
     let limits = node.output(&config);
     let line = |name: &str| {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
@@ -184,7 +183,7 @@ fn capabilities_and_signals_are_as_asked() {
     assert_eq!(field(&text, "CapInh"), "0000000000000000");
     assert_eq!(field(&text, "CapAmb"), "0000000000000000");
     // A shell pipeline relies on SIGPIPE, and every program on no blocked signals.
-    assert_eq!(field(&text, "SigIgn"), "0000000000000000");
+    assert_eq!(node.output(&node.config("a", &["sigpipe"])), "ignored false\n");
     assert_eq!(field(&text, "SigBlk"), "0000000000000000");
     assert_eq!(field(&text, "NoNewPrivs"), "0");
 
@@ -195,7 +194,8 @@ fn capabilities_and_signals_are_as_asked() {
     assert_eq!(field(&text, "CapBnd"), "0000000000001000");
     assert_eq!(field(&text, "NoNewPrivs"), "1");
     config.process.user = user("web");
-    assert_eq!(field(&status(&config), "CapEff"), "0000000000000000");
+    let text = status(&config);
+    assert_eq!(field(&text, "CapEff"), "0000000000000000", "{text}");
 }
 
 fn devices_are_those_given_and_no_others() {
@@ -248,8 +248,7 @@ fn users_and_groups_come_from_the_image() {
     assert_eq!(status(user("")).trim(), "0 0");
     assert_eq!(status(user("web")), "101 102 200");
     assert_eq!(status(user("web:logs")), "101 200 200");
-    let user =
-        User { uid: Some(7), gid: Some(8), additional_gids: vec![9, 10], ..User::default() };
+    let user = User { uid: Some(7), gid: Some(8), additional_gids: vec![9, 10], ..User::default() };
     assert_eq!(status(user), "7 8 9 10");
 }
 
@@ -368,10 +367,7 @@ fn long_and_unfinished_lines_are_logged() {
         })
         .collect();
     let stdout: Vec<_> = tags.iter().filter(|tag| tag.0 == "stdout").collect();
-    assert_eq!(
-        stdout,
-        [&("stdout", "P", 16_384), &("stdout", "F", 3616), &("stdout", "F", 19)]
-    );
+    assert_eq!(stdout, [&("stdout", "P", 16_384), &("stdout", "F", 3616), &("stdout", "F", 19)]);
     assert!(tags.contains(&("stderr", "F", 9)));
     assert!(text.contains("end without newline\n"));
 }
@@ -490,8 +486,7 @@ fn containers_outlive_their_agent() {
         let args: &[&str] = if code == "7" { &["exit", "7"] } else { &["pause"] };
         let config = node.config(id, args);
         std::fs::write(node.base.join("config"), serde_json::to_vec(&config).unwrap()).unwrap();
-        let status =
-            Command::new("/proc/self/exe").arg("agent").arg(&node.base).status().unwrap();
+        let status = Command::new("/proc/self/exe").arg("agent").arg(&node.base).status().unwrap();
         assert!(!status.success());
     }
     assert_eq!(node.wait("a").code, 7);
