@@ -59,15 +59,6 @@ impl<R: Read> Decompressed<R> {
         })
     }
 
-    /// How the stream is compressed.
-    pub fn compression(&self) -> Compression {
-        match self {
-            Self::None(_) => Compression::None,
-            Self::Gzip(_) => Compression::Gzip,
-            Self::Zstd(_) => Compression::Zstd,
-        }
-    }
-
     /// The raw stream. Bytes that the decoder has buffered are lost.
     pub fn into_inner(self) -> R {
         let reader = match self {
@@ -159,6 +150,5 @@ mod tests {
     fn short_and_empty_streams_are_plain() {
         assert_eq!(read(b"").unwrap(), b"");
         assert_eq!(read(b"abc").unwrap(), b"abc");
-        assert_eq!(Decompressed::new(&b"abc"[..]).unwrap().compression(), Compression::None);
     }
 }

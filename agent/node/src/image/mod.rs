@@ -49,5 +49,6 @@ pub struct Image {
     pub names: Vec<String>,
     /// Unpacked layers, lowest first.
     pub layers: Vec<PathBuf>,
+    /// Its configuration: command, environment, user.
     pub config: oci_spec::image::ImageConfiguration,
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holm_config::Registry;
@@ -47,6 +47,18 @@ impl Default for Registries {
             folder: PathBuf::from("/boot"),
             roots: PathBuf::from("/etc/ssl/certs/ca-certificates.crt"),
             timeout: None,
+        }
+    }
+}
+
+impl Registries {
+    /// What the node document says; `folder` is where it came from.
+    pub fn new(config: &holm_config::NodeConfig, folder: &Path) -> Self {
+        Self {
+            hosts: config.registries.clone(),
+            folder: folder.to_owned(),
+            timeout: Some(config.images.pull_timeout),
+            ..Self::default()
         }
     }
 }

@@ -156,7 +156,8 @@ mod vm {
         while let Some(folder) = pending.pop() {
             for entry in fs::read_dir(&folder).unwrap() {
                 let path = entry.unwrap().path();
-                let meta = fs::symlink_metadata(&path).unwrap();
+                // A whiteout in a folder that has no namesake below is listed, and not found.
+                let Ok(meta) = fs::symlink_metadata(&path) else { continue };
                 let inside = path.strip_prefix(&merged).unwrap().to_owned();
                 if meta.is_dir() {
                     pending.push(path);
@@ -259,9 +260,7 @@ mod vm {
             let (layers, expected) = archives().new_tree(&mut runner).unwrap().current();
             let base = Mounted::new();
             let image = import(base.path(), &layers);
-            let mut found = seen(base.path(), &image.layers);
-            // A whiteout in a folder that has nothing below it stays visible to readdir.
-            found.retain(|_, seen| seen.as_deref() != Some(b"special"));
+            let found = seen(base.path(), &image.layers);
             let expected: BTreeMap<_, _> = expected
                 .into_iter()
                 .map(|(path, seen)| match seen {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::image::disk::fake::{Body, FakeDisk};
+use crate::image::disk::fake::FakeDisk;
 use crate::image::layer::LayerError;
 use crate::image::limits::Limits;
 use crate::image::manifest::ManifestError;
@@ -190,7 +190,8 @@ fn bombs_are_stopped() {
     let bomb = Tarball::new().file("zeros", &vec![0; 2 << 20]).finish();
     for compress in [gzip, zstd] {
         let bench = Bench::with(limits.clone());
-        let error = bench.import(&OciImage::new(&[bomb.clone()], "", compress).layout(bare()));
+        let error =
+            bench.import(&OciImage::new(std::slice::from_ref(&bomb), "", compress).layout(bare()));
         let too_large = LayerError::TooLarge { limit: 1 << 20 };
         assert!(
             matches!(error, Err(ImageError::Layer { source, .. }) if source.to_string() == too_large.to_string())

@@ -1,7 +1,7 @@
 //! A registry on the loopback interface that behaves as badly as a test asks for.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -86,6 +86,7 @@ struct State {
     log: Mutex<Vec<Request>>,
     stopped: AtomicBool,
     stop: Cancel,
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 impl FakeRegistry {
@@ -94,19 +95,25 @@ impl FakeRegistry {
         image: &OciImage,
         handler: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let mut files = BTreeMap::new();
-        for key in ["1".to_owned(), image.digest().to_string()] {
-            files.insert(format!("/v2/app/web/manifests/{key}"), image.manifest.clone());
-        }
-        for (digest, bytes) in &image.blobs {
-            files.insert(format!("/v2/app/web/blobs/{digest}"), bytes.clone());
-        }
-        Self::serve(files, handler)
+        Self::serve(files_of(image), handler)
     }
 
     pub fn serve(
         files: BTreeMap<String, Vec<u8>>,
         handler: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(files, handler, None)
+    }
+
+    /// Serves `image` over HTTPS.
+    pub fn start_tls(image: &OciImage, tls: rustls::ServerConfig) -> Self {
+        Self::listen(files_of(image), |_, reply| reply, Some(Arc::new(tls)))
+    }
+
+    fn listen(
+        files: BTreeMap<String, Vec<u8>>,
+        handler: impl Fn(&Request, Reply) -> Reply + Send + Sync + 'static,
+        tls: Option<Arc<rustls::ServerConfig>>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -116,6 +123,7 @@ impl FakeRegistry {
             log: Mutex::new(Vec::new()),
             stopped: AtomicBool::new(false),
             stop: Cancel::new(),
+            tls,
         });
         let shared = state.clone();
         let listener = std::thread::spawn(move || {
@@ -149,6 +157,17 @@ impl FakeRegistry {
     }
 }
 
+fn files_of(image: &OciImage) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for key in ["1".to_owned(), image.digest().to_string()] {
+        files.insert(format!("/v2/app/web/manifests/{key}"), image.manifest.clone());
+    }
+    for (digest, bytes) in &image.blobs {
+        files.insert(format!("/v2/app/web/blobs/{digest}"), bytes.clone());
+    }
+    files
+}
+
 impl Drop for FakeRegistry {
     fn drop(&mut self) {
         self.state.stopped.store(true, Ordering::SeqCst);
@@ -160,11 +179,21 @@ impl Drop for FakeRegistry {
 
 impl State {
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream.try_clone()?);
-        if reader.fill_buf()?.first() == Some(&0x16) {
-            // TLS: answered as web servers do.
-            return stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
-        }
+        let Some(tls) = &self.tls else {
+            let mut first = [0];
+            if stream.peek(&mut first)? == 1 && first == [0x16] {
+                // TLS: answered as web servers do.
+                return stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+            }
+            return self.talk(stream);
+        };
+        let connection = rustls::ServerConnection::new(tls.clone());
+        let connection = connection.map_err(std::io::Error::other)?;
+        self.talk(rustls::StreamOwned::new(connection, stream))
+    }
+
+    fn talk(&self, mut stream: impl Read + Write) -> std::io::Result<()> {
+        let mut reader = BufReader::new(&mut stream);
         let mut line = String::new();
         reader.read_line(&mut line)?;
         let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -204,7 +233,7 @@ impl State {
         }
     }
 
-    fn send(&self, stream: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
+    fn send(&self, stream: &mut impl Write, reply: &Reply) -> std::io::Result<()> {
         let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", reply.status);
         for (name, value) in &reply.headers {
             head += &format!("{name}: {value}\r\n");

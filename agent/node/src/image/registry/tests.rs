@@ -273,6 +273,21 @@ fn slow_drip_and_silence_end_a_pull() {
 }
 
 #[test]
+fn slow_but_steady_transfer_may_take_longer_than_the_timeout() {
+    let small = OciImage::new(&[Tarball::new().file("a", b"1").finish()], "", gzip);
+    let registry = FakeRegistry::start(&small, |request, reply| {
+        let drip = Sending::Drip(Duration::from_millis(3));
+        if request.is_blob() { reply.sending(drip) } else { reply }
+    });
+    let timeout = Duration::from_millis(100);
+    let registries = Registries { timeout: Some(timeout), ..Registries::default() };
+    let limits = Limits { slowest_bytes_per_second: 1, attempts: 1, ..quick() };
+    let started = Instant::now();
+    Node::with(limits).store.pull(&registry.image(), &registries, &Cancel::new()).unwrap();
+    assert!(started.elapsed() > 3 * timeout);
+}
+
+#[test]
 fn cancelling_ends_a_pull() {
     let registry = FakeRegistry::start(&image(), |request, reply| {
         if request.is_blob() { Reply::new(503, "").header("Retry-After", "3600") } else { reply }
@@ -459,4 +474,43 @@ fn pages_that_are_no_manifest_are_refused() {
     let registry = FakeRegistry::start(&image(), |_, _| Reply::new(200, "<html>log in</html>"));
     let error = Node::new().pull(&registry.image()).unwrap_err();
     assert!(matches!(error, ImageError::Manifest { .. }), "{error:?}");
+}
+
+/// A server's TLS with a certificate of its own for the loopback address, and that as PEM.
+fn own_certificate() -> (rustls::ServerConfig, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    (config, made.cert.pem())
+}
+
+#[test]
+fn own_authority_is_trusted_for_its_registry_only() {
+    let (tls, pem) = own_certificate();
+    let (_, other_pem) = own_certificate();
+    let registry = FakeRegistry::start_tls(&image(), tls);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+    std::fs::write(folder.path().join("roots.pem"), other_pem).unwrap();
+    let pull = |entry: Registry| {
+        let registries = Registries {
+            folder: folder.path().to_owned(),
+            roots: folder.path().join("roots.pem"),
+            ..host_config(&registry.address.to_string(), entry)
+        };
+        Node::new().store.pull(&registry.image(), &registries, &Cancel::new())
+    };
+    let known = Registry { ca: Some("ca.pem".into()), ..Registry::default() };
+    pull(known).unwrap();
+    pull(Registry { insecure: true, ..Registry::default() }).unwrap();
+    let unknown = pull(Registry::default()).unwrap_err();
+    assert_eq!(unknown.reason(), "RegistryUnavailable");
+    let missing = Registry { ca: Some("missing.pem".into()), ..Registry::default() };
+    assert!(pull(missing).is_err());
 }

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::image::disk::Meta;
 use crate::image::disk::fake::{Body, FakeDisk, Survives};
-use crate::image::disk::{Meta, Space};
 use crate::image::limits::Limits;
 use crate::image::testing::{OciImage, Tarball, docker_archive, gzip, layers_of, store_on};
 
@@ -125,7 +125,7 @@ fn removal_cut_at_any_step_leaves_the_other_images_whole() {
     let folder = tempfile::tempdir().unwrap();
     let disk = FakeDisk::new();
     let store = store_on(&disk, Limits::default());
-    let mut import = |name: &str, top: &str| {
+    let import = |name: &str, top: &str| {
         let path = folder.path().join(name);
         let top = Tarball::new().file(top, b"x").finish();
         let all = [layers().remove(0), top];
@@ -158,5 +158,4 @@ fn removal_cut_at_any_step_leaves_the_other_images_whole() {
         },
         &check,
     );
-    let _ = Space { total: 0, free: 0 };
 }
