@@ -3,6 +3,7 @@
 //! The child's standard output is its answer; its errors go there as text too.
 
 use crate::clock::Moment;
+use crate::syscalls::signals;
 use rustix::process::{Pid, WaitStatus};
 use std::ffi::OsString;
 use std::io::Read;
@@ -43,13 +44,11 @@ impl Task {
         arguments: impl IntoIterator<Item = OsString>,
         deadline: Moment,
     ) -> std::io::Result<Self> {
-        let mut child = Command::new("/proc/self/exe")
-            .arg("task")
-            .arg(name)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("task").arg(name).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        signals::unblock_in(&mut command);
+        let mut child = command.spawn()?;
         let output = child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
         rustix::io::ioctl_fionbio(&output, true)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

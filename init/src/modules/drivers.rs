@@ -29,6 +29,14 @@ pub(crate) fn load(aliases: impl Iterator<Item = String>) -> Result<(), String> 
     load_all(aliases.map(|alias| (alias, false)))
 }
 
+/// Loads modules that a person asked for: each must exist.
+pub(crate) fn load_needed(names: &[String]) -> Result<(), String> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    load_all(names.iter().map(|name| (name.clone(), true)))
+}
+
 /// The names in a list, without comments.
 pub(crate) fn named(list: &str) -> impl Iterator<Item = &str> {
     list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
