@@ -28,6 +28,7 @@ mod storage;
 mod syscalls;
 mod task;
 mod tasks;
+mod time;
 mod verity;
 mod watchdog;
 
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
+        Some("time") => time::main(),
         Some("task") => tasks::main(arguments),
         Some("log") => log::main(),
         Some("ctl") => ctl::main(arguments),

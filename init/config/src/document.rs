@@ -8,7 +8,10 @@ use crate::{Images, Kernel, Log, NodeConfig, Time, Watchdog};
 use crate::{links, network, node, pods, schema, topology};
 
 /// A document is written by a person; PID 1 reads no more than this.
-const MOST_BYTES: usize = 256 << 10;
+const MOST_BYTES: usize = 64 << 10;
+/// The parser keeps some 250 bytes for each fault it recovers from, and a damaged file has
+/// nothing but faults; in a longer text it stops at the first.
+const MOST_RECOVERED_BYTES: usize = 16 << 10;
 /// The parser nests a table for each dot of a key, and would recurse as deep to free them.
 const MOST_DOTS: usize = 64;
 
@@ -23,16 +26,22 @@ pub fn parse(text: &str, file_name: &str) -> Result<NodeConfig, Vec<Problem>> {
 }
 
 fn read(text: &str, report: &Report) -> NodeConfig {
-    if refuse_outsized(text, report) {
+    if refuse_unreadable(text, report) {
         return NodeConfig::default();
     }
-    let (entries, errors) = DeTable::parse_recoverable(text);
+    let (entries, errors) = if text.len() <= MOST_RECOVERED_BYTES {
+        let (entries, errors) = DeTable::parse_recoverable(text);
+        (entries.into_inner(), errors)
+    } else {
+        let parsed = DeTable::parse(text).map(|entries| (entries.into_inner(), Vec::new()));
+        parsed.unwrap_or_else(|error| (DeTable::new(), vec![error]))
+    };
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         let (what, right) = explain(error.message());
         report.add(at, what, right);
     }
-    let root = Table::open(&schema::ROOT, entries.get_ref(), 0, report);
+    let root = Table::open(&schema::ROOT, &entries, 0, report);
     let (config, links) = read_sections(&root);
     if errors.is_empty() {
         topology::check(&config, &links, &root);
@@ -58,11 +67,17 @@ fn read_sections(root: &Table<'_>) -> (NodeConfig, Vec<links::Placed>) {
     (config, links)
 }
 
-/// Texts that would cost PID 1 its memory or its stack.
-fn refuse_outsized(text: &str, report: &Report) -> bool {
+/// Texts that would cost PID 1 its memory or its stack, and files that a disk has damaged.
+fn refuse_unreadable(text: &str, report: &Report) -> bool {
     if text.len() > MOST_BYTES {
         let what = format!("the document has {} bytes", text.len());
         report.add(0, what, format!("keep it within {MOST_BYTES} bytes"));
+        return true;
+    }
+    let is_foreign = |c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r');
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| is_foreign(*c)) {
+        let what = format!("the document is damaged: it holds the character {c:?}");
+        report.add(at, what, "write it anew as plain text");
         return true;
     }
     let mut start = 0;

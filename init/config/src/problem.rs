@@ -82,6 +82,7 @@ impl Report {
             .into_iter()
             .map(|(at, Refusal { what, right })| {
                 let (line, column) = place(text, at);
+                let (what, right) = (printable(&what), printable(&right));
                 Problem { file: file.into(), line, column, what, right }
             })
             .collect();
@@ -90,6 +91,13 @@ impl Report {
         }
         problems
     }
+}
+
+/// Without control characters: a problem is one line, and goes to consoles.
+fn printable(text: &str) -> String {
+    let escape =
+        |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    text.chars().map(escape).collect()
 }
 
 /// Line and column of a byte offset, both from 1.
@@ -125,6 +133,15 @@ mod tests {
         let problems = report.into_problems("f", "ab\ncd");
         assert_eq!(problems.iter().map(|p| p.what.as_str()).collect::<Vec<_>>(), ["early", "late"]);
         assert_eq!(problems[1].to_string(), "f:2:1: late; x");
+    }
+
+    #[test]
+    fn a_problem_is_one_line_without_escape_sequences() {
+        let report = Report::default();
+        report.add(0, "unknown key \"\u{1b}[2J\n\"", "ü");
+        let problems = report.into_problems("f", "");
+        assert_eq!(problems[0].what, "unknown key \"\\u{1b}[2J\\n\"");
+        assert_eq!(problems[0].right, "ü");
     }
 
     #[test]

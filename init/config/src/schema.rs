@@ -101,12 +101,14 @@ impl Section {
 
     /// What to write instead of the unknown `key`.
     pub(crate) fn advice(&self, key: &str) -> String {
+        let key_in_lower_case = key.to_lowercase();
+        let is_begun = |known: &str| key.len() >= 3 && known.starts_with(&key_in_lower_case);
         let near = self
             .keys
             .iter()
-            .map(|known| (strsim::osa_distance(&key.to_lowercase(), known), known))
-            .min()
-            .filter(|(distance, known)| *distance <= 2.max(known.len() / 3));
+            .map(|known| (strsim::osa_distance(&key_in_lower_case, known), known))
+            .filter(|(distance, known)| *distance <= 2.max(known.len() / 3) || is_begun(known))
+            .min();
         if let Some((_, known)) = near {
             return format!("did you mean \"{known}\"?");
         }
@@ -136,6 +138,7 @@ mod tests {
         assert_eq!(NODE.advice("hostnme"), "did you mean \"hostname\"?");
         assert_eq!(NODE.advice("Hostname"), "did you mean \"hostname\"?");
         assert_eq!(LINK.advice("adresses"), "did you mean \"addresses\"?");
+        assert_eq!(NODE.advice("host"), "did you mean \"hostname\"?");
     }
 
     #[test]

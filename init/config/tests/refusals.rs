@@ -61,15 +61,34 @@ fn wrong_types_name_the_type_wanted() {
 
 #[test]
 fn an_outsized_document_is_refused_unread() {
-    refused(&format!("# {}", "x".repeat(300_000)), "1:1", "keep it within 262144 bytes");
-    let deep = format!("[node]\n{} = 1", vec!["a"; 100_000].join("."));
+    refused(&format!("# {}", "x".repeat(70_000)), "1:1", "keep it within 65536 bytes");
+    let deep = format!("[node]\n{} = 1", vec!["a"; 30_000].join("."));
     refused(&deep, "2:1", "a key has too many parts");
-    let deep = format!("[node]\nx = {}1{}", "{ a = ".repeat(5_000), "}".repeat(5_000));
+    let deep = format!("[node]\nx = {}1{}", "{ a = ".repeat(2_000), "}".repeat(2_000));
     assert!(parse(&deep, "f").is_err());
-    let deep = format!("[node]\nx = {{{} = 1}}", vec!["a"; 100_000].join("."));
+    let deep = format!("[node]\nx = {{{} = 1}}", vec!["a"; 30_000].join("."));
     assert!(parse(&deep, "f").is_err());
-    let deep = format!("[{}]", vec!["\"a\""; 60_000].join("."));
+    let deep = format!("[{}]", vec!["\"a\""; 15_000].join("."));
     assert!(parse(&deep, "f").is_err());
+}
+
+#[test]
+fn a_file_that_a_disk_damaged_is_called_that() {
+    let text = format!("[node]\nhostname = \"a\"\n{}", "\0".repeat(4_096));
+    refused(&text, "3:1", "the document is damaged: it holds the character '\\0'");
+}
+
+#[test]
+fn what_editors_of_other_systems_write_is_accepted() {
+    accepted("\u{feff}[node]\r\nhostname = \"a\"\r\n");
+    refused("\u{feff}[node]\r\nhost = \"a\"\r\n", "2:1", "\"hostname\"");
+}
+
+#[test]
+fn a_long_damaged_document_is_told_its_first_fault() {
+    let long = format!("[log]\nfiles = 2\nmax-size = \n{}", "# x\n".repeat(10_000));
+    refused(&long, "3:12", "must be quoted");
+    accepted(&long.replace("max-size = \n", ""));
 }
 
 #[test]

@@ -1,0 +1,237 @@
+//! A scenario: a folder and a disk of its own, what is put on the disk before the boot, and boots.
+//!
+//! Must never leave a machine or a folder behind, except where `HOLM_VM_KEEP` asks for the folder.
+
+use std::error::Error as _;
+use std::fs::File;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::archive::{self, Image};
+use crate::console::ConsoleError;
+use crate::disk::{Disk, DiskError};
+use crate::http::HttpError;
+use crate::machine::{BootPath, Link, Machine};
+use crate::qmp::QmpError;
+use crate::shell::{self, Shell, ShellError};
+use crate::vm::{Vm, VmError};
+
+/// Why a scenario could not go on.
+#[derive(thiserror::Error)]
+pub enum ScenarioError {
+    /// The environment does not say which image to boot.
+    #[error("HOLM_IMAGE names no image; run 'ci/test boot', which builds one and names it")]
+    NoImage,
+    /// A file of the scenario.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What was to be done.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The machine.
+    #[error(transparent)]
+    Vm(#[from] VmError),
+    /// The console.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    /// The shell.
+    #[error(transparent)]
+    Shell(#[from] ShellError),
+    /// The page.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The monitor.
+    #[error(transparent)]
+    Qmp(#[from] QmpError),
+}
+
+/// A test that fails prints its error for debugging: a console should be read as lines.
+impl std::fmt::Debug for ScenarioError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{self}")?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// What a node announces when its boot is over.
+pub const READY: &str = "holm: ready ";
+
+/// How long a boot may take, firmware and all, on a machine that emulates and is busy.
+pub const BOOT_WAIT: Duration = Duration::from_secs(120);
+
+/// The scenario's own files and the machine that boots from them.
+pub struct Scenario {
+    folder: Folder,
+    /// The disk that the machine boots from.
+    pub disk: Disk,
+    /// The machine; change it between boots.
+    pub machine: Machine,
+}
+
+impl Scenario {
+    /// Prepares a copy of the image that `HOLM_IMAGE` names, and a machine with one network link.
+    pub fn new(name: &str) -> Result<Self, ScenarioError> {
+        let image = std::env::var_os("HOLM_IMAGE").ok_or(ScenarioError::NoImage)?;
+        Self::with_image(name, Path::new(&image))
+    }
+
+    /// The same with a given image.
+    pub fn with_image(name: &str, image: &Path) -> Result<Self, ScenarioError> {
+        let folder = Folder::new(name)?;
+        let disk = Disk::copy(image, folder.0.join("disk.raw"))?;
+        let variables = folder.0.join("variables.fd");
+        copy(Path::new("/usr/share/OVMF/OVMF_VARS_4M.fd"), &variables)?;
+        let machine = Machine {
+            memory_mib: 256,
+            processors: 2,
+            boot: BootPath::Firmware {
+                code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
+                variables,
+                secure: false,
+            },
+            disks: vec![disk.path().to_owned()],
+            links: vec![Link::User { forwarded_ports: vec![8080] }],
+            firmware_entries: Vec::new(),
+            append: String::new(),
+        };
+        Ok(Self { folder, disk, machine })
+    }
+
+    /// A scenario with the shell's pod on the disk and a document that names the node.
+    pub fn with_shell(name: &str) -> Result<Self, ScenarioError> {
+        let scenario = Self::new(name)?;
+        scenario.write_document("[node]\nhostname = \"edge-1\"\n")?;
+        scenario.add_manifest("shell", shell::MANIFEST)?;
+        let image = archive::busybox("localhost/busybox:1", static_busybox()?, &[]);
+        scenario.preload("busybox", &image)?;
+        Ok(scenario)
+    }
+
+    /// A scenario with the shell's pod and a pod that serves a page on port 8080.
+    pub fn with_shell_and_page(name: &str) -> Result<Self, ScenarioError> {
+        let scenario = Self::with_shell(name)?;
+        scenario.add_page()?;
+        Ok(scenario)
+    }
+
+    /// Adds a pod that serves [`PAGE`] on port 8080.
+    pub fn add_page(&self) -> Result<(), ScenarioError> {
+        self.add_manifest("web", WEB_MANIFEST)?;
+        let pages = [("index.html", PAGE)];
+        self.preload("web", &archive::busybox("localhost/web:1", static_busybox()?, &pages))
+    }
+
+    /// Puts the node document on the boot partition.
+    pub fn write_document(&self, text: &str) -> Result<(), ScenarioError> {
+        Ok(self.disk.write_boot_file("holm.toml", text.as_bytes())?)
+    }
+
+    /// Puts a pod's manifest beside the node document.
+    pub fn add_manifest(&self, name: &str, text: &str) -> Result<(), ScenarioError> {
+        Ok(self.disk.write_boot_file(&format!("manifests/{name}.yaml"), text.as_bytes())?)
+    }
+
+    /// Puts a container image on the data partition.
+    pub fn preload(&self, name: &str, image: &Image) -> Result<(), ScenarioError> {
+        let path = self.folder.0.join(format!("{name}.tar"));
+        let failed = |source| ScenarioError::File { what: "write", path: path.clone(), source };
+        let file = File::create(&path).map_err(failed)?;
+        archive::write(image, BufWriter::new(file)).map_err(failed)?;
+        Ok(self.disk.write_ext4_file("data", &format!("preload/{name}.tar"), &path)?)
+    }
+
+    /// Writes a file for the machine's use and returns its path.
+    pub fn write_file(&self, name: &str, content: &[u8]) -> Result<PathBuf, ScenarioError> {
+        let path = self.folder.0.join(name);
+        match std::fs::write(&path, content) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(ScenarioError::File { what: "write", path, source }),
+        }
+    }
+
+    /// The scenario's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// Leaves the scenario's files where they are, for a machine that outlives it.
+    pub fn keep(mut self) -> PathBuf {
+        self.folder.1 = true;
+        self.folder.0.clone()
+    }
+
+    /// Starts the machine.
+    pub fn start(&self) -> Result<Vm, ScenarioError> {
+        Ok(Vm::start(&self.machine, &self.folder.0)?)
+    }
+
+    /// Starts the machine and waits until the node says ready.
+    pub fn boot(&self) -> Result<Vm, ScenarioError> {
+        let vm = self.start()?;
+        vm.console.expect(READY, BOOT_WAIT)?;
+        Ok(vm)
+    }
+
+    /// Boots, and opens the shell.
+    pub fn boot_with_shell(&self) -> Result<(Vm, Shell), ScenarioError> {
+        let vm = self.boot()?;
+        let shell = vm.shell(BOOT_WAIT)?;
+        Ok((vm, shell))
+    }
+}
+
+/// The page that [`Scenario::add_page`] serves.
+pub const PAGE: &str = include_str!("../../demo-files/index.html");
+
+/// The manifest of the pod that serves it.
+pub const WEB_MANIFEST: &str = include_str!("../../demo-files/manifests/web.yaml");
+
+/// A static busybox: `HOLM_BUSYBOX`, or Debian's.
+pub fn static_busybox() -> Result<Vec<u8>, ScenarioError> {
+    let path =
+        std::env::var_os("HOLM_BUSYBOX").map_or_else(|| "/bin/busybox".into(), PathBuf::from);
+    let content = std::fs::read(&path);
+    content.map_err(|source| ScenarioError::File { what: "read", path, source })
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), ScenarioError> {
+    let copied = std::fs::copy(from, to).map(drop);
+    copied.map_err(|source| ScenarioError::File { what: "copy", path: from.to_owned(), source })
+}
+
+/// A folder that goes with its scenario, unless it is to be kept.
+struct Folder(PathBuf, bool);
+
+impl Folder {
+    fn new(name: &str) -> Result<Self, ScenarioError> {
+        // Socket paths are short by the kernel's rule, so the folder is near the root.
+        let path = std::env::temp_dir().join(format!("holm-{}-{name}", std::process::id()));
+        match std::fs::create_dir_all(&path) {
+            Ok(()) => Ok(Self(path, false)),
+            Err(source) => Err(ScenarioError::File { what: "create", path, source }),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::env::var_os("HOLM_VM_KEEP").is_some() {
+            eprintln!("the scenario's files are in {}", self.0.display());
+        } else if !self.1 {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
