@@ -50,9 +50,9 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
-        Some("time") => time::main(),
         Some("task") => tasks::main(arguments),
         Some("log") => log::main(),
+        Some("time") => time::main(),
         Some("ctl") => ctl::main(arguments),
         _ => {
             eprintln!("usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log");

@@ -1,6 +1,7 @@
 //! The mounts of the kernel's own file systems, as one table.
 //! Never mounts a disk: `storage` does.
 
+use crate::device::efi;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CStr;
@@ -38,7 +39,7 @@ const EARLY: [Mount; 3] = [
 ];
 
 /// What stage two adds, in order.
-const LATE: [Mount; 10] = [
+const LATE: [Mount; 9] = [
     needed(
         "tmpfs",
         "/run",
@@ -58,12 +59,16 @@ const LATE: [Mount; 10] = [
         Some(c"mode=0620,gid=5,ptmxmode=0666"),
     ),
     needed("tmpfs", "/dev/shm", MountFlags::NOSUID.union(MountFlags::NODEV), Some(c"mode=1777")),
-    needed("cgroup2", "/sys/fs/cgroup", SAFE, Some(c"nsdelegate,memory_recursiveprot")),
+    needed(
+        "cgroup2",
+        "/sys/fs/cgroup",
+        SAFE,
+        Some(c"nsdelegate,memory_recursiveprot,favordynmods"),
+    ),
     wished("mqueue", "/dev/mqueue"),
     wished("bpf", "/sys/fs/bpf"),
     wished("pstore", "/sys/fs/pstore"),
     wished("efivarfs", "/sys/firmware/efi/efivars"),
-    wished("configfs", "/sys/kernel/config"),
 ];
 
 /// Mounts what stage one needs.
@@ -81,6 +86,9 @@ pub(crate) fn late() -> Result<(), (&'static str, Errno)> {
 }
 
 fn perform(wanted: &Mount) -> Result<(), (&'static str, Errno)> {
+    if wanted.kind == "efivarfs" && !efi::is_present() {
+        return Ok(());
+    }
     // Below /dev and /sys the mount points are the kernel's to make, or ours.
     let _ = std::fs::create_dir(wanted.target);
     let done = mount(wanted.kind, wanted.target, wanted.kind, wanted.flags, wanted.options);

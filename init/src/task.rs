@@ -15,8 +15,6 @@ const LONGEST_ANSWER: usize = 32 * 1024;
 
 /// A running task.
 pub(crate) struct Task {
-    /// What it does, one of `tasks::NAMES`.
-    pub(crate) name: &'static str,
     /// Its process.
     pub(crate) pid: Pid,
     /// When it counts as hung.
@@ -40,7 +38,7 @@ pub(crate) struct Outcome {
 impl Task {
     /// Starts the task `name` with `arguments`.
     pub(crate) fn start(
-        name: &'static str,
+        name: &str,
         arguments: impl IntoIterator<Item = OsString>,
         deadline: Moment,
     ) -> std::io::Result<Self> {
@@ -53,7 +51,7 @@ impl Task {
         rustix::io::ioctl_fionbio(&output, true)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(Self { name, pid, deadline, output, answer: Vec::new(), silent: false, _child: child })
+        Ok(Self { pid, deadline, output, answer: Vec::new(), silent: false, _child: child })
     }
 
     /// Takes what the task has said since; whether it may say more.

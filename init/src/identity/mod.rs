@@ -1,10 +1,13 @@
 //! Who this node is: machine id and host name, and what it needs to keep secrets:
-//! the random seed. Runs in a child of PID 1.
+//! the random seed, and a clock that is not before its time. Runs in a child of
+//! PID 1.
 
 pub(crate) mod machine_id;
 pub(crate) mod seed;
 
+use crate::kmsg;
 use crate::syscalls::loopback;
+use crate::time::{SAVED, SystemClock, floor};
 use std::fs;
 use std::path::Path;
 
@@ -26,6 +29,16 @@ pub(crate) fn set_up() -> Result<(), String> {
     check("loopback link", loopback::up());
     // Before the machine id, which may have to be made of random numbers.
     check("random seed", seed::use_up_and_renew());
+    // Before anybody looks at a certificate.
+    match floor::lift(&mut SystemClock, Path::new(floor::OS_RELEASE), Path::new(SAVED)) {
+        Ok(Some(lifted)) => kmsg::announce(&lifted.to_string()),
+        Ok(None) => {}
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = cause.unwrap_or_default();
+            check("clock", Err(std::io::Error::other(format!("{error}: {cause}"))));
+        }
+    }
     match machine_id::keep(Path::new(KEPT_ID)) {
         Ok(id) => {
             check(SHOWN_ID, fs::write(SHOWN_ID, format!("{id}\n")));

@@ -5,6 +5,7 @@ use super::coldplug;
 use super::load::{Error, Loader, folder, read_texts};
 use crate::cmdline::Cmdline;
 use crate::device::efi;
+use crate::kmsg::{self, Level};
 
 /// Wanted by no device, but useful where it exists: keeps the last panic in the
 /// firmware's variables.
@@ -42,7 +43,8 @@ pub(crate) fn named(list: &str) -> impl Iterator<Item = &str> {
     list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Loads each request; those marked as needed must exist. Goes on after a
+/// Loads each request; those marked as needed must exist and load. A driver that
+/// finds nothing to drive refuses, which is its way to say so. Goes on after a
 /// failure and gives all of them.
 fn load_all(requests: impl IntoIterator<Item = (String, bool)>) -> Result<(), String> {
     let cmdline = Cmdline::read().unwrap_or_default();
@@ -53,6 +55,9 @@ fn load_all(requests: impl IntoIterator<Item = (String, bool)>) -> Result<(), St
         match loader.load(&request) {
             Ok(_) => {}
             Err(Error::Unknown(_)) if !needed => {}
+            Err(error @ Error::Refused(..)) if !needed => {
+                kmsg::log(Level::Info, &error.to_string());
+            }
             Err(error) => failures.push(error.to_string()),
         }
     }

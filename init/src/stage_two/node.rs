@@ -166,7 +166,7 @@ impl Node {
                 listen(Source::Task(index), task.as_fd());
             }
         }
-        if !self.unit(Name::Log).is_some_and(|log| log.pid.is_some()) {
+        if self.unit(Name::Log).is_none_or(|log| log.pid.is_none()) {
             for (index, unit) in self.units.iter().enumerate() {
                 if let Some((read, _)) = &unit.output {
                     listen(Source::Output(index), read.as_fd());

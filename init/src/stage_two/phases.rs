@@ -6,6 +6,7 @@ use crate::clock::now;
 use crate::cmdline::Cmdline;
 use crate::configuration::settings::Settings;
 use crate::control::Control;
+use crate::health::Health;
 use crate::service::machine::Event;
 use crate::service::notify::Socket;
 use crate::service::spec::Name;
@@ -14,6 +15,9 @@ use crate::watchdog::Watchdog;
 use crate::{cgroups, kmsg, mounts};
 use std::time::Duration;
 
+/// For how long the agent may be unwell before the node reboots, in seconds, if
+/// the kernel argument `holm.emergency-reboot` says nothing else.
+const DEFAULT_PATIENCE: u64 = 300;
 const CRASHES_LIMIT: Duration = Duration::from_secs(60);
 
 impl Node {
@@ -45,6 +49,8 @@ impl Node {
     fn mount(&mut self) -> Result<(), String> {
         let mounted = mounts::late();
         self.cmdline = Cmdline::read().unwrap_or_default();
+        let patience = self.cmdline.number("holm.emergency-reboot", DEFAULT_PATIENCE);
+        self.health = Health::new(now(), Duration::from_secs(patience));
         kmsg::lift_rate_limit();
         #[cfg(feature = "payload")]
         self.make_room_for_payload();
