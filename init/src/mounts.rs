@@ -71,6 +71,14 @@ const LATE: [Mount; 9] = [
     wished("efivarfs", "/sys/firmware/efi/efivars"),
 ];
 
+/// Whether the kernel shortens its grace periods, at the price of disturbing all
+/// processors. Each module that is loaded waits for several; the kernel itself
+/// does so until init is started.
+pub(crate) fn hurry_grace_periods(hurry: bool) {
+    // A kernel without the switch is only slower.
+    let _ = std::fs::write("/sys/kernel/rcu_expedited", if hurry { "1" } else { "0" });
+}
+
 /// Mounts what stage one needs.
 pub(crate) fn early() -> Result<(), (&'static str, Errno)> {
     EARLY.iter().try_for_each(perform)

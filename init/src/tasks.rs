@@ -16,7 +16,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             .map(|disk| answer(&format!("root on {disk}")))
             .map_err(|error| error.to_string()),
         "modules" => drivers::coldplug(),
-        "drivers" => drivers::load(arguments),
+        "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),
         "identity" => identity::set_up(),
         "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),

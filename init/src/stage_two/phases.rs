@@ -30,7 +30,10 @@ impl Node {
                     Phase::Cgroups => {
                         cgroups::set_up().map_err(|error| format!("cgroup v2: {error}"))
                     }
-                    _ => Ok(()),
+                    _ => {
+                        mounts::hurry_grace_periods(false);
+                        Ok(())
+                    }
                 };
                 self.boot_event(BootEvent::Ended(phase, result), now());
             }

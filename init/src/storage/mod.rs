@@ -14,6 +14,7 @@ use crate::device::partition::{Partition, choose, present};
 use crate::device::uevent::Listener;
 use crate::device::wait::wait_for;
 use crate::kmsg;
+use crate::modules::drivers;
 use attach::{Attach, Outcome, Step};
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CStr;
@@ -24,6 +25,8 @@ use superblock::Superblock;
 
 /// The disk of the root is there already; its other partitions are too.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The modules of the file systems on the disks.
+const FILE_SYSTEMS: [&str; 3] = ["ext4", "vfat", "nls_cp437"];
 /// What others expect to exist.
 const FOLDERS: [&str; 10] = [
     "/state/config",
@@ -54,6 +57,9 @@ const DISKS: [Disk; 2] = [
 
 /// Does it all. Every disk is tried; what failed is the error.
 pub(crate) fn prepare() -> Result<(), String> {
+    // Before the mounts ask for them one by one. Where they are missing or built
+    // in, the mounts say so or succeed.
+    let _ = drivers::load_wished(FILE_SYSTEMS.map(str::to_owned));
     let listener = Listener::open().map_err(|error| format!("cannot hear of disks: {error}"))?;
     let root_disk = std::env::var("HOLM_DISK").ok();
     let root_disk = root_disk.as_deref();
@@ -148,7 +154,8 @@ fn stand_in(disk: &Disk, failures: &mut Vec<String>) {
 
 fn mount_boot(partition: Partition) -> Result<(), String> {
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let options = Some(c"umask=0077,errors=continue");
+    // Names are UTF-8; one character table, that of short names, will do.
+    let options = Some(c"umask=0077,errors=continue,utf8,iocharset=cp437");
     mount(partition.path(), "/boot", "vfat", flags, options)
         .map_err(|errno| format!("cannot be mounted: {errno}"))
 }
