@@ -4,6 +4,7 @@ use super::unit::Unit;
 use crate::boot::{Boot, Event as BootEvent, Phase};
 use crate::clock::{Moment, now, until};
 use crate::cmdline::Cmdline;
+use crate::configuration::settings::Settings;
 use crate::control::Control;
 use crate::device::uevent::{Listener, Next};
 use crate::health::Health;
@@ -34,6 +35,8 @@ pub(crate) enum Purpose {
     Phase(Phase),
     /// Drivers for devices that came later.
     Hotplug,
+    /// What an earlier kernel said when it died.
+    Crashes,
     /// The end of a shutdown.
     Unmount,
 }
@@ -57,6 +60,7 @@ pub(crate) struct Node {
     pub(crate) units: Vec<Unit>,
     pub(crate) tasks: Vec<(Task, Purpose)>,
     pub(crate) environment: Environment,
+    pub(crate) settings: Settings,
     pub(crate) health: Health,
     pub(crate) watchdog: Option<Watchdog>,
     pub(crate) next_pet: Moment,
@@ -67,6 +71,8 @@ pub(crate) struct Node {
     pub(crate) aliases: BTreeSet<String>,
     pub(crate) devices_lost: bool,
     pub(crate) may_hotplug: bool,
+    #[cfg(feature = "payload")]
+    pub(crate) has_payload: bool,
     signals: Option<Signals>,
 }
 
@@ -87,6 +93,7 @@ impl Node {
             units: NAMES.into_iter().map(piped).collect(),
             tasks: Vec::new(),
             environment: Vec::new(),
+            settings: Settings::default(),
             health: Health::new(now, Duration::from_secs(300)),
             watchdog,
             next_pet: now,
@@ -97,6 +104,8 @@ impl Node {
             aliases: BTreeSet::new(),
             devices_lost: false,
             may_hotplug: false,
+            #[cfg(feature = "payload")]
+            has_payload: false,
             signals: signals.ok(),
         };
         node.boot_event(BootEvent::Tick, now);
@@ -157,7 +166,7 @@ impl Node {
                 listen(Source::Task(index), task.as_fd());
             }
         }
-        if !self.unit(Name::Log).is_some_and(|log| log.pid.is_some()) {
+        if self.unit(Name::Log).is_none_or(|log| log.pid.is_none()) {
             for (index, unit) in self.units.iter().enumerate() {
                 if let Some((read, _)) = &unit.output {
                     listen(Source::Output(index), read.as_fd());
