@@ -14,6 +14,7 @@ mod kmsg;
 mod lines;
 mod modules;
 mod mounts;
+mod network;
 mod service;
 mod shutdown;
 mod stage_one;
