@@ -20,6 +20,7 @@ mod modules;
 mod mounts;
 #[cfg(feature = "payload")]
 mod payload;
+mod network;
 mod service;
 mod shutdown;
 mod stage_one;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
+        Some("network") => network::main(),
         Some("task") => tasks::main(arguments),
         Some("log") => log::main(),
         Some("time") => time::main(),
