@@ -1,0 +1,7 @@
+//! Builds, signs and runs Holm's disk images. Every part is a pure plan and a thin executor;
+//! nothing here needs root or a loop device. The QEMU command line serves the VM tests too.
+#![forbid(unsafe_code)]
+
+pub mod board;
+pub mod budget;
+pub mod digest;
