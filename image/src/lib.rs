@@ -5,3 +5,6 @@
 pub mod board;
 pub mod budget;
 pub mod digest;
+pub mod process;
+pub mod progress;
+pub mod steps;
