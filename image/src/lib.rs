@@ -2,9 +2,11 @@
 //! nothing here needs root or a loop device. The QEMU command line serves the VM tests too.
 #![forbid(unsafe_code)]
 
+pub mod apt;
 pub mod board;
 pub mod budget;
 pub mod digest;
 pub mod process;
 pub mod progress;
 pub mod steps;
+pub mod toolbox;
