@@ -9,6 +9,8 @@ pub mod digest;
 pub mod modules;
 pub mod process;
 pub mod progress;
+pub mod root;
 pub mod steps;
 pub mod toolbox;
 pub mod tree;
+pub mod uki;
