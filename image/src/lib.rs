@@ -6,6 +6,8 @@ pub mod apt;
 pub mod board;
 pub mod budget;
 pub mod digest;
+pub mod disk;
+pub mod keys;
 pub mod modules;
 pub mod process;
 pub mod progress;
