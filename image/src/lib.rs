@@ -5,6 +5,7 @@
 pub mod apt;
 pub mod board;
 pub mod budget;
+pub mod build;
 pub mod compile;
 pub mod digest;
 pub mod disk;
