@@ -13,6 +13,7 @@ pub mod keys;
 pub mod modules;
 pub mod process;
 pub mod progress;
+pub mod qemu;
 pub mod root;
 pub mod steps;
 pub mod toolbox;
