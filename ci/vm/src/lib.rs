@@ -5,6 +5,8 @@
 //! given: every machine works on a copy.
 
 pub mod archive;
+pub mod bare;
+pub mod bench;
 pub mod console;
 pub mod deadline;
 pub mod dhcp;

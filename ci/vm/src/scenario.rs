@@ -48,6 +48,9 @@ pub enum ScenarioError {
     /// The page.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The image's kernel is not what it should be.
+    #[error("the image's first slot holds no unified kernel image with an initramfs of some size")]
+    Uki,
     /// The monitor.
     #[error(transparent)]
     Qmp(#[from] QmpError),
@@ -114,9 +117,7 @@ impl Scenario {
     pub fn with_shell(name: &str) -> Result<Self, ScenarioError> {
         let scenario = Self::new(name)?;
         scenario.write_document("[node]\nhostname = \"edge-1\"\n")?;
-        scenario.add_manifest("shell", shell::MANIFEST)?;
-        let image = archive::busybox("localhost/busybox:1", static_busybox()?, &[]);
-        scenario.preload("busybox", &image)?;
+        scenario.add_shell()?;
         Ok(scenario)
     }
 
@@ -127,9 +128,21 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Adds the privileged pod that serves a shell.
+    pub fn add_shell(&self) -> Result<(), ScenarioError> {
+        self.add_manifest("shell", shell::MANIFEST)?;
+        let image = archive::busybox("localhost/busybox:1", static_busybox()?, &[]);
+        self.preload("busybox", &image)
+    }
+
     /// Adds a pod that serves [`PAGE`] on port 8080.
     pub fn add_page(&self) -> Result<(), ScenarioError> {
         self.add_manifest("web", WEB_MANIFEST)?;
+        self.preload_page()
+    }
+
+    /// Adds the image of that pod alone.
+    pub fn preload_page(&self) -> Result<(), ScenarioError> {
         let pages = [("index.html", PAGE)];
         self.preload("web", &archive::busybox("localhost/web:1", static_busybox()?, &pages))
     }
