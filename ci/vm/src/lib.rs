@@ -13,6 +13,7 @@ pub mod dhcp;
 pub mod disk;
 pub mod http;
 pub mod machine;
+pub mod payload;
 pub mod phases;
 pub mod power_cut;
 pub mod qmp;
