@@ -36,7 +36,7 @@ fn instance(container: &str, attempt: u32, state: ContainerState) -> Instance {
 
 fn ready(instances: Vec<Instance>) -> Observed {
     let images = BTreeMap::from([("image".to_owned(), ImageState::Present)]);
-    Observed { instances, images, sandbox: true }
+    Observed { instances, images, sandbox: true, ..Observed::default() }
 }
 
 fn create(container: &str, attempt: u32) -> Action {
