@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Error, file};
+use super::{Error, Place, file};
 use crate::apt::{self, Mirrors, Package, Root, Settings};
 use crate::board::{Architecture, Board};
 use crate::digest::Key;
@@ -48,8 +48,14 @@ pub struct Inputs {
     pub firmware: Vec<Unpacked>,
     /// The tools.
     pub tools: Tools,
-    /// What a person should know, as older package lists.
-    pub notes: Vec<String>,
+}
+
+impl Inputs {
+    /// The packages that a node has files of.
+    pub fn on_node(&self) -> impl Iterator<Item = &Package> {
+        let fixed = [&self.kernel, &self.boot_loader, &self.repair, &self.certificates];
+        fixed.into_iter().chain(&self.firmware).map(|unpacked| &unpacked.package)
+    }
 }
 
 /// The tools alone, with what they were unpacked from.
@@ -60,10 +66,16 @@ pub struct Tools {
     pub toolbox: Toolbox,
 }
 
-/// Gets everything that the board names.
-pub fn gather(board: &Board, folder: &Path, offline: bool, steps: &Steps) -> Result<Inputs, Error> {
-    let root = Root::create(settings(board, folder, offline)?)?;
-    let notes = root.update()?.into_iter().collect();
+/// Gets everything that the board names; `notes` gets what a person should know.
+pub fn gather(
+    board: &Board,
+    place: &Place,
+    folder: &Path,
+    steps: &Steps,
+    notes: &mut Vec<String>,
+) -> Result<Inputs, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
+    notes.extend(root.update()?);
     let architecture = board.architecture.debian();
     let roles = &board.packages;
     let show = |name: &str| one(&root, &format!("{name}:{architecture}"));
@@ -91,13 +103,12 @@ pub fn gather(board: &Board, folder: &Path, offline: bool, steps: &Steps) -> Res
         certificates: unpacked(certificates)?,
         firmware: firmware.into_iter().map(unpacked).collect::<Result<_, _>>()?,
         tools: unpack_tools(tools, &root, steps)?,
-        notes,
     })
 }
 
 /// Gets the tools alone.
-pub fn tools(board: &Board, folder: &Path, offline: bool, steps: &Steps) -> Result<Tools, Error> {
-    let root = Root::create(settings(board, folder, offline)?)?;
+pub fn tools(board: &Board, place: &Place, folder: &Path, steps: &Steps) -> Result<Tools, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
     root.update()?;
     let packages = root.closure(&toolbox::PACKAGES)?;
     root.fetch(&packages)?;
@@ -125,14 +136,11 @@ fn unpack(package: &Path, folder: &Path) -> Result<(), Error> {
     Ok(result.map(drop)?)
 }
 
-fn settings(board: &Board, folder: &Path, offline: bool) -> Result<Settings, Error> {
-    let mirrors = mirrors()?;
+fn settings(board: &Board, place: &Place, folder: &Path) -> Result<Settings, Error> {
+    let mirrors = mirrors(place)?;
     let keyring = mirrors.keyring.clone().map(PathBuf::from).filter(|path| path.is_file());
     let keyring = keyring.unwrap_or_else(debian_keyring);
-    let cache = match std::env::var_os("HOLM_CACHE_DIR") {
-        Some(cache) => PathBuf::from(cache).join("apt"),
-        None => folder.join("cache/apt"),
-    };
+    let cache = place.cache.clone().unwrap_or_else(|| folder.join("cache")).join("apt");
     fs::create_dir_all(&cache).map_err(file("make", &cache))?;
     let cache = cache.canonicalize().map_err(file("find", &cache))?;
     let host = Architecture::of_host()
@@ -147,16 +155,15 @@ fn settings(board: &Board, folder: &Path, offline: bool) -> Result<Settings, Err
         suite: board.debian.suite.clone(),
         components: board.debian.components.clone(),
         architectures,
-        offline,
+        offline: place.offline,
     })
 }
 
-/// The mirror named in the environment, or the one that the host itself uses.
-fn mirrors() -> Result<Mirrors, Error> {
-    let named = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let trim = |uri: String| uri.trim_end_matches('/').to_owned();
-    let security = named("HOLM_APT_SECURITY_MIRROR").map(trim);
-    if let Some(archive) = named("HOLM_APT_MIRROR") {
+/// The mirror that was named, or the one that the host itself uses.
+fn mirrors(place: &Place) -> Result<Mirrors, Error> {
+    let trim = |uri: &String| uri.trim_end_matches('/').to_owned();
+    let security = place.security_mirror.as_ref().map(trim);
+    if let Some(archive) = &place.mirror {
         return Ok(Mirrors { archive: trim(archive), security, keyring: None });
     }
     let mut sources = Vec::new();

@@ -3,7 +3,9 @@
 
 mod contents;
 mod inputs;
+mod manifest;
 mod outputs;
+mod sbom;
 mod source;
 mod stages;
 
@@ -18,7 +20,7 @@ use crate::compile::{self, Binaries};
 use crate::keys::Keys;
 use crate::steps::Steps;
 use crate::toolbox::Toolbox;
-use crate::{apt, board, budget, disk, keys, process, progress, root, steps, toolbox, tree, uki};
+use crate::{apt, board, budget, disk, keys, process, root, steps, toolbox, tree, uki};
 
 /// What a person asks for.
 #[derive(Debug, Clone)]
@@ -27,8 +29,8 @@ pub struct Options {
     pub workspace: PathBuf,
     /// The board's name.
     pub board: String,
-    /// Where everything goes.
-    pub folder: PathBuf,
+    /// Where steps, keys and results go.
+    pub place: Place,
     /// Where the disk image goes; the other results go beside it.
     pub output: Option<PathBuf>,
     /// The node document for the boot partition.
@@ -47,8 +49,33 @@ pub struct Options {
     pub features: Vec<String>,
     /// More kernel arguments.
     pub append: Vec<String>,
-    /// Cache and registry only.
+}
+
+/// Where builds keep things, and where packages come from.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Steps, development keys and results.
+    pub folder: PathBuf,
+    /// Downloaded packages, which may be shared; below `folder` by default.
+    pub cache: Option<PathBuf>,
+    /// Cargo's folder for the node's binaries.
+    pub target: PathBuf,
+    /// The Debian archive, in place of the one that the host uses.
+    pub mirror: Option<String>,
+    /// The archive of security updates that goes with it.
+    pub security_mirror: Option<String>,
+    /// Use nothing but the cache.
     pub offline: bool,
+}
+
+impl Place {
+    /// The build folder, made and without links in its path, and a lock on it.
+    fn open(&self) -> Result<(PathBuf, fs::File), Error> {
+        fs::create_dir_all(&self.folder).map_err(file("make", &self.folder))?;
+        let folder = self.folder.canonicalize().map_err(file("find", &self.folder))?;
+        let lock = lock(&folder)?;
+        Ok((folder, lock))
+    }
 }
 
 /// Why there is no image.
@@ -108,13 +135,12 @@ pub enum Error {
 pub fn build(options: &Options) -> Result<Outputs, Error> {
     let board = board::read(&options.workspace.join("boards"), &options.board)?;
     source::check_document(options.config.as_deref())?;
-    fs::create_dir_all(&options.folder).map_err(file("make", &options.folder))?;
-    let folder = options.folder.canonicalize().map_err(file("find", &options.folder))?;
-    let _lock = lock(&folder)?;
+    let (folder, _lock) = options.place.open()?;
     let steps = Steps::in_folder(folder.join("steps"));
 
-    let inputs = inputs::gather(&board, &folder, options.offline, &steps)?;
-    let keys = open_keys(options, &folder, &inputs.tools.toolbox)?;
+    let mut notes = Vec::new();
+    let inputs = inputs::gather(&board, &options.place, &folder, &steps, &mut notes)?;
+    let keys = open_keys(options, &folder, &inputs.tools.toolbox, &mut notes)?;
     let source = source::describe(&options.workspace);
     let binaries = binaries(options, &board)?;
 
@@ -126,17 +152,16 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     budget::check(&stages::uses(&board, &root, &kernel)?)?;
     let disk = stages.disk(options, &root, &kernel, &keys)?;
     let made = outputs::Made { contents, root, initramfs, kernel, disk };
-    outputs::publish(options, &stages, &folder, made)
+    outputs::publish(options, &stages, &folder, made, notes)
 }
 
-/// Makes a set of keys in `to`, with the tools of the newest Debian release that a board names.
-pub fn create_keys(workspace: &Path, folder: &Path, to: &Path, offline: bool) -> Result<(), Error> {
+/// Makes a set of keys in `to`.
+pub fn create_keys(workspace: &Path, place: &Place, to: &Path) -> Result<(), Error> {
+    // Any board's release has the tools.
     let board = board::read(&workspace.join("boards"), "x86-64")?;
-    fs::create_dir_all(folder).map_err(file("make", folder))?;
-    let folder = folder.canonicalize().map_err(file("find", folder))?;
-    let _lock = lock(&folder)?;
+    let (folder, _lock) = place.open()?;
     let steps = Steps::in_folder(folder.join("steps"));
-    let tools = inputs::tools(&board, &folder, offline, &steps)?;
+    let tools = inputs::tools(&board, place, &folder, &steps)?;
     Keys::create(to, &tools.toolbox)?;
     Ok(())
 }
@@ -145,30 +170,36 @@ fn binaries(options: &Options, board: &board::Board) -> Result<Binaries, Error> 
     if let Some(folder) = &options.binaries {
         return Ok(Binaries::in_folder(folder));
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    // Apart from the host's own builds: other flags would throw each other's results away.
-    let target = target.unwrap_or_else(|| options.workspace.join("target")).join("node");
     Ok(compile::compile(&compile::Request {
         workspace: &options.workspace,
-        target_folder: &target,
+        target_folder: &options.place.target,
         target: &board.build.target,
         features: &options.features,
-        offline: options.offline,
+        offline: options.place.offline,
     })?)
 }
 
 /// The named keys, or development keys that are made on the first build.
-fn open_keys(options: &Options, folder: &Path, tools: &Toolbox) -> Result<Keys, Error> {
-    let Some(named) = &options.keys else {
-        let folder = folder.join("keys");
-        let keys = match Keys::open(&folder) {
-            Err(keys::Error::Incomplete(_)) if !folder.exists() => Keys::create(&folder, tools)?,
-            other => other?,
-        };
-        progress::note("signing with development keys; name your own with --keys");
-        return Ok(keys);
+fn open_keys(
+    options: &Options,
+    folder: &Path,
+    tools: &Toolbox,
+    notes: &mut Vec<String>,
+) -> Result<Keys, Error> {
+    if let Some(named) = &options.keys {
+        return Ok(Keys::open(named)?);
+    }
+    let folder = folder.join("keys");
+    let keys = match Keys::open(&folder) {
+        Err(keys::Error::Incomplete(_)) if !folder.exists() => Keys::create(&folder, tools)?,
+        other => other?,
     };
-    Ok(Keys::open(named)?)
+    notes.push(format!(
+        "signed with the development keys in {}; for nodes in the field make your own \
+         with `holm-image keys` and name them with --keys",
+        folder.display()
+    ));
+    Ok(keys)
 }
 
 /// Only one build at a time in a folder: steps would take each other's places.

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let options = Options {
         workspace: super::workspace()?,
-        folder: super::build_folder()?,
+        place: super::place(arguments.offline)?,
         board: arguments.board,
         output: arguments.output,
         config: arguments.config,
@@ -58,7 +58,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         binaries: arguments.binaries,
         features: arguments.features,
         append: arguments.append,
-        offline: arguments.offline,
     };
     let outputs = build::build(&options)?;
     for note in &outputs.notes {

@@ -17,8 +17,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    let (workspace, folder) = (super::workspace()?, super::build_folder()?);
-    build::create_keys(&workspace, &folder, &arguments.dir, arguments.offline)?;
+    let place = super::place(arguments.offline)?;
+    build::create_keys(&super::workspace()?, &place, &arguments.dir)?;
     println!("{}", arguments.dir.display());
     println!("PK, KEK and db: .key is secret; enrol .auth (or .crt) in the nodes' firmware");
     Ok(())
