@@ -18,6 +18,7 @@ mod lines;
 mod log;
 mod modules;
 mod mounts;
+mod network;
 #[cfg(feature = "payload")]
 mod payload;
 mod service;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
+        Some("network") => network::main(),
         Some("task") => tasks::main(arguments),
         Some("log") => log::main(),
         Some("time") => time::main(),
