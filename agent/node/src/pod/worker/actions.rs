@@ -65,13 +65,11 @@ impl Worker {
         } else {
             let attached = blocking(move || network.attached()).await;
             // The state machine makes a new one then, and reports what goes wrong with that.
-            attached.unwrap_or_default().iter().any(|other| *other == uid)
+            attached.unwrap_or_default().contains(&uid)
         };
-        if attached {
-            if let Ok(network) = self.try_make_sandbox().await {
-                self.network = network;
-                self.sandbox = true;
-            }
+        if attached && let Ok(network) = self.try_make_sandbox().await {
+            self.network = network;
+            self.sandbox = true;
         }
     }
 
@@ -351,10 +349,10 @@ fn remove_logs(log: &std::path::Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let belongs = |file: &str| file == name || file.starts_with(&format!("{name}."));
-        if entry.file_name().to_str().is_some_and(belongs) {
-            if let Err(error) = fs::remove_file(entry.path()) {
-                tracing::warn!("remove {}: {error}", entry.path().display());
-            }
+        if entry.file_name().to_str().is_some_and(belongs)
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            tracing::warn!("remove {}: {error}", entry.path().display());
         }
     }
 }
