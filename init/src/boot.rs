@@ -25,6 +25,8 @@ pub(crate) enum Phase {
     Time,
     /// The agent.
     Agent,
+    /// All of it.
+    Ready,
 }
 
 /// How a phase is carried out.
@@ -39,7 +41,7 @@ pub(crate) enum How {
 }
 
 /// All phases. The order is that of the list; what really counts is `after`.
-pub(crate) const PHASES: [Phase; 9] = [
+pub(crate) const PHASES: [Phase; 10] = [
     Phase::Mounts,
     Phase::Cgroups,
     Phase::Modules,
@@ -49,6 +51,7 @@ pub(crate) const PHASES: [Phase; 9] = [
     Phase::Network,
     Phase::Time,
     Phase::Agent,
+    Phase::Ready,
 ];
 
 impl Phase {
@@ -64,6 +67,7 @@ impl Phase {
             Self::Network => "network",
             Self::Time => "time",
             Self::Agent => "agent",
+            Self::Ready => "ready",
         }
     }
 
@@ -79,13 +83,14 @@ impl Phase {
             Self::Configuration => &[Self::Modules, Self::Identity],
             // Nobody waits for the network.
             Self::Network | Self::Time | Self::Agent => &[Self::Configuration],
+            Self::Ready => &[Self::Network, Self::Time, Self::Agent],
         }
     }
 
     /// How it is carried out.
     pub(crate) fn how(self) -> How {
         match self {
-            Self::Mounts | Self::Cgroups => How::Here,
+            Self::Mounts | Self::Cgroups | Self::Ready => How::Here,
             Self::Modules | Self::Storage | Self::Identity | Self::Configuration => How::Task,
             Self::Network | Self::Time | Self::Agent => How::Service,
         }
@@ -146,7 +151,8 @@ pub(crate) enum Action {
 /// | failed  | ended well (a service)    | done    | announce the time            |
 /// | done    | anything                  | done    |                              |
 ///
-/// When the agent is done and every other phase has ended, the node is ready.
+/// `ready` waits for the agent to be done, not only to have ended: a node without
+/// its agent is not ready.
 #[derive(Debug, Clone)]
 pub(crate) struct Boot {
     states: [State; PHASES.len()],
@@ -168,18 +174,16 @@ impl Boot {
             Event::Ended(phase, result) => self.end(phase, result, now, &mut actions),
         }
         for phase in PHASES {
-            let free = phase.after().iter().all(|before| self.has_ended(*before));
+            let mut before = phase.after().iter();
+            // Without its agent a node is not ready, however the rest is.
+            let free = before.all(|before| match before {
+                Phase::Agent => self.states[before.index()] == State::Done,
+                before => self.has_ended(*before),
+            });
             if free && self.states[phase.index()] == State::Waiting {
                 self.states[phase.index()] = State::Running(now);
                 actions.push(Action::Start(phase));
             }
-        }
-        let over = PHASES.iter().all(|phase| self.has_ended(*phase));
-        let agent_runs = self.states[Phase::Agent.index()] == State::Done;
-        if over && agent_runs && self.ready_at.is_none() {
-            self.ready_at = Some(now);
-            let after = now.as_millis();
-            actions.push(Action::Announce(format!("ready {after} ms after kernel start")));
         }
         actions
     }
@@ -200,6 +204,11 @@ impl Boot {
             Ok(()) => {
                 self.states[phase.index()] = State::Done;
                 actions.push(Action::Announce(format!("phase {name} took {took} ms")));
+                if phase == Phase::Ready {
+                    self.ready_at = Some(now);
+                    let after = now.as_millis();
+                    actions.push(Action::Announce(format!("ready {after} ms after kernel start")));
+                }
             }
             Err(_) if self.states[phase.index()] != State::Running(start) => {}
             Err(reason) => {

@@ -20,13 +20,18 @@ pub(crate) fn set_up() -> io::Result<()> {
     fs::write(format!("{CGROUPS}/init/cgroup.procs"), "1")
 }
 
-/// Passes each controller that `group` has down to its children. One that the
-/// kernel refuses (cpu, while real-time processes run) does not keep the others.
+/// Passes each controller that `group` has down to its children: all at once,
+/// for each write costs a grace period. One that the kernel refuses (cpu, while
+/// real-time processes run) does not keep the others.
 fn pass_down(group: &Path) -> io::Result<()> {
     let controllers = fs::read_to_string(group.join("cgroup.controllers"))?;
+    let all: Vec<_> = controllers.split_whitespace().map(|name| format!("+{name}")).collect();
+    if fs::write(group.join("cgroup.subtree_control"), all.join(" ")).is_ok() {
+        return Ok(());
+    }
     let mut first_refusal = Ok(());
-    for controller in controllers.split_whitespace() {
-        let result = fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
+    for controller in all {
+        let result = fs::write(group.join("cgroup.subtree_control"), controller);
         first_refusal = first_refusal.and(result);
     }
     first_refusal

@@ -12,8 +12,6 @@ const LONGEST_RECORD: usize = 900;
 /// How much a message matters, as the kernel counts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// Something failed.
-    Error = 3,
     /// Something is not as it should be; the node goes on.
     Warning = 4,
     /// For the record.

@@ -5,15 +5,22 @@ mod boot;
 mod cgroups;
 mod clock;
 mod cmdline;
+mod configuration;
 mod control;
 mod ctl;
 mod device;
+mod durable;
 mod gpt;
 mod health;
+mod identity;
 mod kmsg;
 mod lines;
+mod log;
 mod modules;
 mod mounts;
+mod network;
+#[cfg(feature = "payload")]
+mod payload;
 mod service;
 mod shutdown;
 mod stage_one;
@@ -44,8 +51,10 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
-        Some("time") => time::main(),
+        Some("network") => network::main(),
         Some("task") => tasks::main(arguments),
+        Some("log") => log::main(),
+        Some("time") => time::main(),
         Some("ctl") => ctl::main(arguments),
         _ => {
             eprintln!("usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log");

@@ -1,6 +1,7 @@
 //! The mounts of the kernel's own file systems, as one table.
 //! Never mounts a disk: `storage` does.
 
+use crate::device::efi;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CStr;
@@ -38,7 +39,7 @@ const EARLY: [Mount; 3] = [
 ];
 
 /// What stage two adds, in order.
-const LATE: [Mount; 10] = [
+const LATE: [Mount; 9] = [
     needed(
         "tmpfs",
         "/run",
@@ -58,13 +59,25 @@ const LATE: [Mount; 10] = [
         Some(c"mode=0620,gid=5,ptmxmode=0666"),
     ),
     needed("tmpfs", "/dev/shm", MountFlags::NOSUID.union(MountFlags::NODEV), Some(c"mode=1777")),
-    needed("cgroup2", "/sys/fs/cgroup", SAFE, Some(c"nsdelegate,memory_recursiveprot")),
+    needed(
+        "cgroup2",
+        "/sys/fs/cgroup",
+        SAFE,
+        Some(c"nsdelegate,memory_recursiveprot,favordynmods"),
+    ),
     wished("mqueue", "/dev/mqueue"),
     wished("bpf", "/sys/fs/bpf"),
     wished("pstore", "/sys/fs/pstore"),
     wished("efivarfs", "/sys/firmware/efi/efivars"),
-    wished("configfs", "/sys/kernel/config"),
 ];
+
+/// Whether the kernel shortens its grace periods, at the price of disturbing all
+/// processors. Each module that is loaded waits for several; the kernel itself
+/// does so until init is started.
+pub(crate) fn hurry_grace_periods(hurry: bool) {
+    // A kernel without the switch is only slower.
+    let _ = std::fs::write("/sys/kernel/rcu_expedited", if hurry { "1" } else { "0" });
+}
 
 /// Mounts what stage one needs.
 pub(crate) fn early() -> Result<(), (&'static str, Errno)> {
@@ -81,6 +94,9 @@ pub(crate) fn late() -> Result<(), (&'static str, Errno)> {
 }
 
 fn perform(wanted: &Mount) -> Result<(), (&'static str, Errno)> {
+    if wanted.kind == "efivarfs" && !efi::is_present() {
+        return Ok(());
+    }
     // Below /dev and /sys the mount points are the kernel's to make, or ours.
     let _ = std::fs::create_dir(wanted.target);
     let done = mount(wanted.kind, wanted.target, wanted.kind, wanted.flags, wanted.options);

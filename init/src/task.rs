@@ -3,6 +3,7 @@
 //! The child's standard output is its answer; its errors go there as text too.
 
 use crate::clock::Moment;
+use crate::syscalls::signals;
 use rustix::process::{Pid, WaitStatus};
 use std::ffi::OsString;
 use std::io::Read;
@@ -14,8 +15,6 @@ const LONGEST_ANSWER: usize = 32 * 1024;
 
 /// A running task.
 pub(crate) struct Task {
-    /// What it does, one of `tasks::NAMES`.
-    pub(crate) name: &'static str,
     /// Its process.
     pub(crate) pid: Pid,
     /// When it counts as hung.
@@ -39,22 +38,20 @@ pub(crate) struct Outcome {
 impl Task {
     /// Starts the task `name` with `arguments`.
     pub(crate) fn start(
-        name: &'static str,
+        name: &str,
         arguments: impl IntoIterator<Item = OsString>,
         deadline: Moment,
     ) -> std::io::Result<Self> {
-        let mut child = Command::new("/proc/self/exe")
-            .arg("task")
-            .arg(name)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("task").arg(name).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        signals::unblock_in(&mut command);
+        let mut child = command.spawn()?;
         let output = child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
         rustix::io::ioctl_fionbio(&output, true)?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(Self { name, pid, deadline, output, answer: Vec::new(), silent: false, _child: child })
+        Ok(Self { pid, deadline, output, answer: Vec::new(), silent: false, _child: child })
     }
 
     /// Takes what the task has said since; whether it may say more.

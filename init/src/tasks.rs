@@ -3,7 +3,8 @@
 
 use crate::modules::drivers;
 use crate::stage_one;
-use crate::storage::{self, unmount};
+use crate::storage::{self, crashes, unmount};
+use crate::{configuration, identity};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -15,9 +16,14 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             .map(|disk| answer(&format!("root on {disk}")))
             .map_err(|error| error.to_string()),
         "modules" => drivers::coldplug(),
-        "drivers" => drivers::load(arguments),
+        "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),
+        "identity" => identity::set_up(),
+        "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),
+        "crashes" => crashes::keep().map(|_| ()),
         "unmount" => unmount::all(),
+        #[cfg(feature = "payload")]
+        "payload" => crate::payload::run(),
         _ => Err(format!("no task is named {name:?}")),
     };
     match result {

@@ -3,4 +3,5 @@
 //! Format: UEFI specification, chapter 5.
 
 pub(crate) mod disk;
+pub(crate) mod growth;
 pub(crate) mod table;

@@ -188,3 +188,7 @@ fn id_at(bytes: &[u8], at: usize) -> [u8; 16] {
     id.copy_from_slice(&bytes[at..at + 16]);
     id
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

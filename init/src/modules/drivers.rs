@@ -2,31 +2,37 @@
 //! for those that come later. Run in children of PID 1.
 
 use super::coldplug;
+use super::index::name;
 use super::load::{Error, Loader, folder, read_texts};
 use crate::cmdline::Cmdline;
 use crate::device::efi;
+use crate::kmsg::{self, Level};
 
 /// Wanted by no device, but useful where it exists: keeps the last panic in the
 /// firmware's variables.
 const EFI_PSTORE: &str = "efi_pstore";
 /// Names, one a line, that the image wants loaded.
-const LIST: &str = "/etc/modules-load";
+pub(crate) const LIST: &str = "/etc/modules-load";
 
 /// Loads the modules that the image names, and those for present devices.
 pub(crate) fn coldplug() -> Result<(), String> {
-    let mut requests: Vec<_> = named(&std::fs::read_to_string(LIST).unwrap_or_default())
-        .map(|name| (name.to_owned(), true))
-        .collect();
+    let list = std::fs::read_to_string(LIST).unwrap_or_default();
+    let mut wished: Vec<_> = coldplug::aliases().into_iter().collect();
     if efi::is_present() {
-        requests.push((EFI_PSTORE.to_owned(), false));
+        wished.push(EFI_PSTORE.to_owned());
     }
-    requests.extend(coldplug::aliases().into_iter().map(|alias| (alias, false)));
-    load_all(requests)
+    load_all(named(&list).map(str::to_owned).collect(), wished)
 }
 
-/// Loads the modules for devices with these aliases.
-pub(crate) fn load(aliases: impl Iterator<Item = String>) -> Result<(), String> {
-    load_all(aliases.map(|alias| (alias, false)))
+/// Loads the modules for devices with these aliases, or of these names, should
+/// there be any.
+pub(crate) fn load_wished(wished: impl IntoIterator<Item = String>) -> Result<(), String> {
+    load_all(Vec::new(), wished.into_iter().collect())
+}
+
+/// Loads modules that a person asked for: each must exist.
+pub(crate) fn load_needed(names: &[String]) -> Result<(), String> {
+    if names.is_empty() { Ok(()) } else { load_all(names.to_vec(), Vec::new()) }
 }
 
 /// The names in a list, without comments.
@@ -34,21 +40,32 @@ pub(crate) fn named(list: &str) -> impl Iterator<Item = &str> {
     list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Loads each request; those marked as needed must exist. Goes on after a
-/// failure and gives all of them.
-fn load_all(requests: impl IntoIterator<Item = (String, bool)>) -> Result<(), String> {
+/// Loads each request, all at once. Those that are needed must exist and load;
+/// among the wished ones a driver that finds nothing to drive refuses, which is
+/// its way to say so. Goes on after a failure and gives all of them.
+fn load_all(needed: Vec<String>, wished: Vec<String>) -> Result<(), String> {
     let cmdline = Cmdline::read().unwrap_or_default();
     let texts = read_texts(&folder());
     let mut loader = Loader::new(&texts, folder(), &cmdline);
+    let all = needed.iter().chain(&wished).map(String::as_str);
     let mut failures = Vec::new();
-    for (request, needed) in requests {
-        match loader.load(&request) {
-            Ok(_) => {}
-            Err(Error::Unknown(_)) if !needed => {}
-            Err(error) => failures.push(error.to_string()),
+    for error in loader.load(all) {
+        if matters(&error, &needed) {
+            failures.push(error.to_string());
+        } else if matches!(error, Error::Refused(..)) {
+            kmsg::log(Level::Info, &error.to_string());
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+}
+
+/// Whether a failure is more than a device without a driver.
+fn matters(error: &Error, needed: &[String]) -> bool {
+    let is_needed = |subject: &str| needed.iter().any(|request| name(request) == name(subject));
+    match error {
+        Error::Unknown(subject) | Error::Refused(subject, _) => is_needed(subject),
+        Error::Open(..) => true,
+    }
 }
 
 #[cfg(test)]
@@ -59,5 +76,16 @@ mod tests {
     fn list_may_hold_comments_and_blank_lines() {
         let names: Vec<_> = named("# why\n\n overlay \nveth\n").collect();
         assert_eq!(names, ["overlay", "veth"]);
+    }
+
+    #[test]
+    fn device_without_a_driver_is_no_failure_but_a_missing_named_module_is() {
+        let needed = vec!["dm-crypt".to_owned()];
+        let refused = |module: &str| Error::Refused(module.into(), rustix::io::Errno::NODEV);
+        assert!(matters(&refused("dm_crypt"), &needed));
+        assert!(!matters(&refused("acpi_cpufreq"), &needed));
+        assert!(matters(&Error::Unknown("dm-crypt".into()), &needed));
+        assert!(!matters(&Error::Unknown("pci:v0001".into()), &needed));
+        assert!(matters(&Error::Open("x.ko".into(), std::io::ErrorKind::NotFound.into()), &[]));
     }
 }

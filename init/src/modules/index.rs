@@ -11,6 +11,8 @@ pub(crate) struct Load {
     pub(crate) name: String,
     /// Its file, relative to the modules' folder.
     pub(crate) path: String,
+    /// The modules of the same plan that must be in before it.
+    pub(crate) after: Vec<String>,
 }
 
 /// The texts of the index files. A file that does not exist is an empty text.
@@ -74,7 +76,7 @@ impl<'a> Index<'a> {
 
     /// The modules that `request`, a module's name or a device's alias, stands
     /// for; empty when there is none.
-    fn find(&self, request: &str) -> Vec<String> {
+    pub(crate) fn find(&self, request: &str) -> Vec<String> {
         let as_name = name(request);
         if self.modules.contains_key(&as_name) {
             return vec![as_name];
@@ -92,13 +94,19 @@ impl<'a> Index<'a> {
         found
     }
 
-    /// Everything to load for `request`, what it needs first, leaving out what
+    /// Everything to load for `requests`, what is needed first, leaving out what
     /// is in `loaded`. Empty when nothing matches or nothing is left to do.
-    pub(crate) fn plan(&self, request: &str, loaded: &HashSet<String>) -> Vec<Load> {
+    pub(crate) fn plan<'r>(
+        &self,
+        requests: impl IntoIterator<Item = &'r str>,
+        loaded: &HashSet<String>,
+    ) -> Vec<Load> {
         let mut plan = Vec::new();
         let mut seen = loaded.clone();
-        for module in self.find(request) {
-            self.visit(&module, &mut seen, &mut plan);
+        for request in requests {
+            for module in self.find(request) {
+                self.visit(&module, &mut seen, &mut plan);
+            }
         }
         plan
     }
@@ -116,16 +124,16 @@ impl<'a> Index<'a> {
         if !seen.insert(module.to_owned()) {
             return;
         }
-        for request in self.soft.get(module).into_iter().flatten() {
-            for wanted in self.find(request) {
-                self.visit(&wanted, seen, plan);
-            }
-        }
+        let soft = self.soft.get(module).into_iter().flatten();
+        let mut all: Vec<_> = soft.flat_map(|request| self.find(request)).collect();
         // depmod lists the deepest need last.
-        for need in needs.iter().rev() {
+        all.extend(needs.iter().rev().cloned());
+        for need in &all {
             self.visit(need, seen, plan);
         }
-        plan.push(Load { name: module.to_owned(), path: (*path).to_owned() });
+        // What is not in the plan by now is loaded, unknown, or part of a cycle.
+        all.retain(|need| plan.iter().any(|load| load.name == *need));
+        plan.push(Load { name: module.to_owned(), path: (*path).to_owned(), after: all });
     }
 }
 

@@ -27,7 +27,7 @@ fn texts() -> Texts {
 fn names(request: &str, loaded: &[&str]) -> Vec<String> {
     let texts = texts();
     let loaded = loaded.iter().map(|name| (*name).to_owned()).collect();
-    let plan = Index::parse(&texts).plan(request, &loaded);
+    let plan = Index::parse(&texts).plan([request], &loaded);
     plan.into_iter().map(|load| load.name).collect()
 }
 
@@ -69,9 +69,20 @@ fn builtin_modules_are_known_under_either_spelling() {
 }
 
 #[test]
+fn several_requests_share_what_they_need() {
+    let texts = texts();
+    let plan = Index::parse(&texts).plan(["fs-ext4", "libcrc32c", "jbd2"], &HashSet::new());
+    let names: Vec<_> = plan.iter().map(|load| load.name.as_str()).collect();
+    assert_eq!(names, ["crc32c_intel", "libcrc32c", "jbd2", "ext4"]);
+    assert_eq!(plan[0].after, Vec::<String>::new());
+    assert_eq!(plan[1].after, ["crc32c_intel"]);
+    assert_eq!(plan[3].after, ["libcrc32c", "jbd2"]);
+}
+
+#[test]
 fn path_is_kept_as_the_index_has_it() {
     let texts = texts();
-    let plan = Index::parse(&texts).plan("dm-verity", &HashSet::new());
+    let plan = Index::parse(&texts).plan(["dm-verity"], &HashSet::new());
     assert_eq!(plan[1].path, "kernel/drivers/md/dm-verity.ko");
 }
 
@@ -87,7 +98,7 @@ proptest! {
             dep.push_str(&format!("m{module}.ko: {}\n", needs.join(" ")));
         }
         let texts = Texts { dep, ..Texts::default() };
-        let plan = Index::parse(&texts).plan("m11", &HashSet::new());
+        let plan = Index::parse(&texts).plan(["m11"], &HashSet::new());
         let position = |wanted: &str| plan.iter().position(|load| load.name == wanted);
         for (from, to) in edges.iter().filter(|(from, to)| to < from) {
             if let Some(at) = position(&format!("m{from}")) {
@@ -103,7 +114,7 @@ proptest! {
     fn cyclic_needs_still_end(edges in prop::collection::vec((0u8..6, 0u8..6), 0..20)) {
         let dep = edges.iter().map(|(a, b)| format!("m{a}.ko: m{b}.ko\n")).collect();
         let texts = Texts { dep, ..Texts::default() };
-        let plan = Index::parse(&texts).plan("m0", &HashSet::new());
+        let plan = Index::parse(&texts).plan(["m0"], &HashSet::new());
         prop_assert!(plan.len() <= 6);
     }
 }

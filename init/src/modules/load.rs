@@ -1,16 +1,22 @@
 //! Loads planned modules into the kernel.
-//! May wait for a driver's probe: PID 1 itself never calls this, its children do.
+//! May wait for a driver's probe and starts threads: PID 1 itself never calls
+//! this, its children do.
 
 use super::index::{Index, Load, Texts};
+use super::schedule::{Next, Schedule};
 use crate::cmdline::Cmdline;
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 /// The kernel unpacks the file itself (linux/module.h).
 const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
+
+/// More at once would only wait for each other.
+const MOST_WORKERS: usize = 4;
 
 /// Why modules could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +57,12 @@ pub(crate) struct Loader<'a> {
     loaded: HashSet<String>,
 }
 
+/// What several workers share.
+struct Shared {
+    schedule: Schedule,
+    results: Vec<(String, Result<(), Error>)>,
+}
+
 impl<'a> Loader<'a> {
     /// A loader for the running kernel, which knows what `/proc/modules` holds.
     pub(crate) fn new(texts: &'a Texts, folder: PathBuf, cmdline: &'a Cmdline) -> Self {
@@ -60,25 +72,60 @@ impl<'a> Loader<'a> {
         Self { index: Index::parse(texts), folder, cmdline, loaded }
     }
 
-    /// Loads what `request` (a name or an alias) stands for. Gives how many
-    /// modules went in: none when they were there already.
-    pub(crate) fn load(&mut self, request: &str) -> Result<usize, Error> {
-        let plan = self.index.plan(request, &self.loaded);
-        if plan.is_empty() && !self.index.knows(request) {
-            return Err(Error::Unknown(request.to_owned()));
+    /// Loads what `requests` (names or aliases) stand for, as many at once as
+    /// there are processors. Gives what failed: a request that stands for
+    /// nothing, or a module that the kernel refused.
+    pub(crate) fn load<'r>(&mut self, requests: impl IntoIterator<Item = &'r str>) -> Vec<Error> {
+        let mut failures = Vec::new();
+        let mut known = Vec::new();
+        for request in requests {
+            if self.index.knows(request) {
+                known.push(request);
+            } else {
+                failures.push(Error::Unknown(request.to_owned()));
+            }
         }
-        for load in &plan {
-            self.insert(load)?;
-            self.loaded.insert(load.name.clone());
+        let plan = self.index.plan(known, &self.loaded);
+        for (name, result) in self.perform(plan) {
+            match result {
+                Ok(()) => _ = self.loaded.insert(name),
+                Err(error) => failures.push(error),
+            }
         }
-        Ok(plan.len())
+        failures
     }
 
-    /// As `load`, for a device: that nothing drives it is no error.
-    pub(crate) fn load_for_device(&mut self, alias: &str) -> Result<usize, Error> {
-        match self.load(alias) {
-            Err(Error::Unknown(_)) => Ok(0),
-            other => other,
+    fn perform(&self, plan: Vec<Load>) -> Vec<(String, Result<(), Error>)> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = processors.min(plan.len()).min(MOST_WORKERS);
+        let shared = Mutex::new(Shared { schedule: Schedule::new(plan), results: Vec::new() });
+        let changed = Condvar::new();
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(|| self.work(&shared, &changed));
+            }
+            self.work(&shared, &changed);
+        });
+        shared.into_inner().unwrap_or_else(PoisonError::into_inner).results
+    }
+
+    fn work(&self, shared: &Mutex<Shared>, changed: &Condvar) {
+        let mut held = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match held.schedule.next() {
+                Next::Done => return,
+                Next::Wait => {
+                    held = changed.wait(held).unwrap_or_else(PoisonError::into_inner);
+                }
+                Next::Load(load) => {
+                    drop(held);
+                    let result = self.insert(&load);
+                    held = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    held.schedule.ended(load.name.clone());
+                    held.results.push((load.name, result));
+                    changed.notify_all();
+                }
+            }
         }
     }
 

@@ -7,3 +7,4 @@ pub(crate) mod drivers;
 pub(crate) mod index;
 pub(crate) mod load;
 pub(crate) mod modprobe;
+mod schedule;

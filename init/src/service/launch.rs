@@ -3,9 +3,11 @@
 #![allow(unsafe_code)]
 
 use super::spec::{Name, Spec};
+use crate::syscalls::signals;
+use rustix::io::FdFlags;
 use rustix::process::Pid;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -18,12 +20,13 @@ pub(crate) const CGROUPS: &str = "/sys/fs/cgroup/holm";
 pub(crate) type Environment = Vec<(&'static str, String)>;
 
 /// Starts the service and gives its process. `output` gets what it writes; none
-/// leaves it this process's console.
+/// leaves it this process's console. `inherited` stay open in the service.
 pub(crate) fn launch(
     name: Name,
     spec: &Spec,
     output: Option<&OwnedFd>,
     environment: &Environment,
+    inherited: &[&OwnedFd],
 ) -> std::io::Result<Pid> {
     let mut command = Command::new(spec.program);
     command.args(spec.arguments).env_clear().stdin(Stdio::null());
@@ -37,13 +40,21 @@ pub(crate) fn launch(
     }
     let procs = format!("{CGROUPS}/{}/cgroup.procs", name.text());
     let score = spec.oom_score_adjust.to_string();
+    let inherited: Vec<RawFd> = inherited.iter().map(|fd| fd.as_raw_fd()).collect();
     let setup = move || {
+        for &descriptor in &inherited {
+            // SAFETY: the parent keeps the descriptor open until this child has
+            // its own copy of it, which is what is changed here.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+            rustix::io::fcntl_setfd(descriptor, FdFlags::empty())?;
+        }
         // None of these keeps a service from running.
         let _ = fs::write(&procs, "0");
         let _ = fs::write("/proc/self/oom_score_adj", &score);
         let _ = rustix::process::setsid();
         Ok(())
     };
+    signals::unblock_in(&mut command);
     // SAFETY: between fork and exec the closure may do what is safe after a fork
     // of a single-threaded process; PID 1 never starts a thread.
     unsafe { command.pre_exec(setup) };

@@ -259,11 +259,6 @@ impl Service {
         self.state
     }
 
-    /// Whether it is ready.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready { .. })
-    }
-
     /// How often it was started.
     pub(crate) fn starts(&self) -> u32 {
         self.starts

@@ -21,9 +21,9 @@ fn ready_agent() -> Service {
 fn started_service_is_ready_when_it_says_so() {
     let mut service = agent();
     assert_eq!(service.step(Event::Start, at(0)), [Action::Spawn]);
-    assert!(!service.is_ready());
+    assert_eq!(service.state(), State::Starting { since: at(0) });
     assert_eq!(service.step(Event::Ready, at(1)), [Action::BecameReady]);
-    assert!(service.is_ready());
+    assert_eq!(service.state(), State::Ready { since: at(1), heard: at(1) });
     assert!(service.step(Event::Ready, at(2)).is_empty());
 }
 

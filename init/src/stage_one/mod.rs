@@ -43,6 +43,7 @@ pub(crate) fn main() {
     let started = now();
     let mounted = mounts::early();
     kmsg::lift_rate_limit();
+    mounts::hurry_grace_periods(true);
     let cmdline = Cmdline::read().unwrap_or_default();
     let result = match mounted {
         Ok(()) => run(&cmdline, started),

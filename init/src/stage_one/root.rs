@@ -10,8 +10,8 @@ use crate::device::wait::{News, wait_for};
 use crate::device::{efi, partition};
 use crate::gpt::disk::Disk;
 use crate::kmsg::{self, Level};
-use crate::modules::coldplug;
-use crate::modules::load::{Loader, folder, read_texts};
+use crate::modules::load::{self, Loader, folder, read_texts};
+use crate::modules::{coldplug, drivers};
 use crate::verity::activate;
 use rustix::mount::{MountFlags, mount};
 use std::fs::File;
@@ -81,9 +81,8 @@ pub(crate) fn prepare(modules_loaded: impl FnOnce()) -> Result<String, Error> {
     let listener = Listener::open().map_err(Error::Listen)?;
     let texts = read_texts(&folder());
     let mut loader = Loader::new(&texts, folder(), &cmdline);
-    load_named(&mut loader);
+    load_all(&mut loader);
     modules_loaded();
-    coldplug::aliases().iter().for_each(|alias| load_for(&mut loader, alias));
     let limit = cmdline.number("holm.root-timeout", 60);
     let found = find_partition(&listener, &wanted.label, limit, &mut loader)?;
     let device = activate::activate("root", &found.path(), wanted.hash_offset, wanted.root_hash)?;
@@ -91,16 +90,17 @@ pub(crate) fn prepare(modules_loaded: impl FnOnce()) -> Result<String, Error> {
     Ok(found.disk)
 }
 
-/// Loads what `/etc/modules-load` names. One that is missing is said, not fatal:
-/// a board without a watchdog still boots.
-fn load_named(loader: &mut Loader<'_>) {
-    let list = std::fs::read_to_string("/etc/modules-load").unwrap_or_default();
-    for name in list.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')) {
-        if let Err(error) = loader.load(name) {
-            kmsg::log(Level::Warning, &error.to_string());
-        }
+/// Loads what the image names and what the present devices ask for. What is
+/// missing or refused is said, not fatal: a board without a watchdog still boots.
+fn load_all(loader: &mut Loader<'_>) {
+    let list = std::fs::read_to_string(drivers::LIST).unwrap_or_default();
+    let mut requests: Vec<_> = drivers::named(&list).map(str::to_owned).collect();
+    if efi::is_present() {
+        requests.push("efivarfs".to_owned());
     }
-    if efi::is_present() && loader.load_for_device("efivarfs").is_ok() {
+    requests.extend(coldplug::aliases());
+    load(loader, requests);
+    if efi::is_present() {
         // Without it the first disk that has the partition is taken.
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let target = "/sys/firmware/efi/efivars";
@@ -108,9 +108,13 @@ fn load_named(loader: &mut Loader<'_>) {
     }
 }
 
-fn load_for(loader: &mut Loader<'_>, alias: &str) {
-    if let Err(error) = loader.load_for_device(alias) {
-        kmsg::log(Level::Warning, &error.to_string());
+fn load(loader: &mut Loader<'_>, requests: impl IntoIterator<Item = String>) {
+    let requests: Vec<_> = requests.into_iter().collect();
+    for error in loader.load(requests.iter().map(String::as_str)) {
+        let is_alias = matches!(&error, load::Error::Unknown(request) if request.contains(':'));
+        if !is_alias {
+            kmsg::log(Level::Warning, &error.to_string());
+        }
     }
 }
 
@@ -134,8 +138,8 @@ fn find_partition(
         }
     };
     let mut on_news = |news| match news {
-        News::Aliases(aliases) => aliases.iter().for_each(|alias| load_for(loader, alias)),
-        News::Overrun => coldplug::aliases().iter().for_each(|alias| load_for(loader, alias)),
+        News::Aliases(aliases) => load(loader, aliases),
+        News::Overrun => load(loader, coldplug::aliases()),
     };
     // The boot loader may have come from elsewhere, such as the network: then,
     // when its disk has had some time to show up, any disk will do.

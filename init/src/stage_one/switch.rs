@@ -53,7 +53,7 @@ pub(crate) fn into_new_root(disk: &str, watchdog: Option<Watchdog>) -> Result<In
 /// Removes every file of the initramfs, which gives its memory back. Does
 /// nothing unless `/` is a file system in memory with the initramfs's marker.
 fn free_initramfs() {
-    let in_memory = statfs("/").is_ok_and(|s| matches!(s.f_type as i64, TMPFS_MAGIC | RAMFS_MAGIC));
+    let in_memory = statfs("/").is_ok_and(|s| matches!(s.f_type, TMPFS_MAGIC | RAMFS_MAGIC));
     if !in_memory || !Path::new(MARKER).exists() {
         return;
     }

@@ -4,6 +4,7 @@ use super::unit::Unit;
 use crate::boot::{Boot, Event as BootEvent, Phase};
 use crate::clock::{Moment, now, until};
 use crate::cmdline::Cmdline;
+use crate::configuration::settings::Settings;
 use crate::control::Control;
 use crate::device::uevent::{Listener, Next};
 use crate::health::Health;
@@ -13,6 +14,7 @@ use crate::service::machine::{Event, Exit};
 use crate::service::notify::{Message, Socket};
 use crate::service::spec::{NAMES, Name};
 use crate::shutdown::{End, Shutdown};
+use crate::syscalls::memory;
 use crate::syscalls::signals::Signals;
 use crate::task::Task;
 use crate::watchdog::Watchdog;
@@ -34,6 +36,8 @@ pub(crate) enum Purpose {
     Phase(Phase),
     /// Drivers for devices that came later.
     Hotplug,
+    /// What an earlier kernel said when it died.
+    Crashes,
     /// The end of a shutdown.
     Unmount,
 }
@@ -57,9 +61,12 @@ pub(crate) struct Node {
     pub(crate) units: Vec<Unit>,
     pub(crate) tasks: Vec<(Task, Purpose)>,
     pub(crate) environment: Environment,
+    pub(crate) settings: Settings,
     pub(crate) health: Health,
     pub(crate) watchdog: Option<Watchdog>,
     pub(crate) next_pet: Moment,
+    /// When the memory that the last events have touched is given back.
+    pub(crate) next_release: Moment,
     pub(crate) shutdown: Option<Shutdown>,
     pub(crate) notify: Option<Socket>,
     pub(crate) control: Control,
@@ -67,6 +74,8 @@ pub(crate) struct Node {
     pub(crate) aliases: BTreeSet<String>,
     pub(crate) devices_lost: bool,
     pub(crate) may_hotplug: bool,
+    #[cfg(feature = "payload")]
+    pub(crate) has_payload: bool,
     signals: Option<Signals>,
 }
 
@@ -87,9 +96,11 @@ impl Node {
             units: NAMES.into_iter().map(piped).collect(),
             tasks: Vec::new(),
             environment: Vec::new(),
+            settings: Settings::default(),
             health: Health::new(now, Duration::from_secs(300)),
             watchdog,
             next_pet: now,
+            next_release: now + LONGEST_SLEEP,
             shutdown: None,
             notify: None,
             control: Control::default(),
@@ -97,6 +108,8 @@ impl Node {
             aliases: BTreeSet::new(),
             devices_lost: false,
             may_hotplug: false,
+            #[cfg(feature = "payload")]
+            has_payload: false,
             signals: signals.ok(),
         };
         node.boot_event(BootEvent::Tick, now);
@@ -127,6 +140,10 @@ impl Node {
         self.control.tidy(now());
         self.reap();
         self.advance(now());
+        if now() >= self.next_release {
+            memory::release_code();
+            self.next_release = now() + LONGEST_SLEEP;
+        }
     }
 
     /// Blocks until a descriptor is ready or the next deadline is there.
@@ -157,7 +174,7 @@ impl Node {
                 listen(Source::Task(index), task.as_fd());
             }
         }
-        if !self.unit(Name::Log).is_some_and(|log| log.pid.is_some()) {
+        if self.unit(Name::Log).is_none_or(|log| log.pid.is_none()) {
             for (index, unit) in self.units.iter().enumerate() {
                 if let Some((read, _)) = &unit.output {
                     listen(Source::Output(index), read.as_fd());

@@ -6,7 +6,8 @@ use crate::boot::{Action as BootAction, Event as BootEvent, Phase};
 use crate::clock::{Moment, now};
 use crate::health::{Seen as HealthSeen, Verdict};
 use crate::kmsg;
-use crate::service::launch::launch;
+use crate::log;
+use crate::service::launch::{Environment, launch};
 use crate::service::machine::{Action, Event, Exit, Hang, State};
 use crate::service::spec::Name;
 use crate::shutdown::{Action as DownAction, End, Seen};
@@ -15,6 +16,7 @@ use crate::task::{Outcome, Task};
 use rustix::process::{Signal, kill_process};
 use rustix::system::{RebootCommand, reboot};
 use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 const HOTPLUG_LIMIT: Duration = Duration::from_secs(120);
@@ -86,6 +88,10 @@ impl Node {
             }
             Action::ReportExit(exit, pause) => {
                 self.report_exit(name, exit, pause);
+                if let Some(phase) = phase_of(name) {
+                    let reason = format!("service {} {exit}", name.text());
+                    self.boot_event(BootEvent::Ended(phase, Err(reason)), now);
+                }
             }
             Action::ReportHang(hang) => {
                 let what = match hang {
@@ -101,6 +107,17 @@ impl Node {
         if let Some(unit) = self.unit_mut(name) {
             unit.flush();
         }
+        #[cfg(feature = "payload")]
+        if self.has_payload && name == Name::Agent {
+            let code = match exit {
+                Exit::Status(status) => status,
+                Exit::Signal(signal) => 128 + signal,
+                Exit::NotStarted(_) => 127,
+            };
+            kmsg::announce(&format!("payload exit {code}"));
+            self.leave(End::PowerOff, "the payload has ended");
+            return;
+        }
         let pause = pause.as_millis();
         let name = name.text();
         kmsg::announce(&format!("service {name} {exit}; starting it again in {pause} ms"));
@@ -111,7 +128,13 @@ impl Node {
             return;
         };
         let output = unit.output.as_ref().map(|(_, write)| write);
-        match launch(name, &unit.spec, output, &self.environment) {
+        let launched = if name == Name::Log {
+            let (environment, pipes) = self.log_writer();
+            launch(name, &unit.spec, output, &environment, &pipes)
+        } else {
+            launch(name, &unit.spec, output, &self.environment, &[])
+        };
+        match launched {
             Ok(pid) => {
                 if let Some(unit) = self.unit_mut(name) {
                     unit.pid = Some(pid);
@@ -123,6 +146,22 @@ impl Node {
                 self.service_event(name, Event::Exited(Exit::NotStarted(errno)), now);
             }
         }
+    }
+
+    /// What the log writer is given: the limits, and the others' pipes.
+    fn log_writer(&self) -> (Environment, Vec<&OwnedFd>) {
+        let piped: Vec<_> = self
+            .units
+            .iter()
+            .filter_map(|unit| Some((unit.name, &unit.output.as_ref()?.0)))
+            .collect();
+        let words = piped.iter().map(|(name, fd)| format!("{}={}", name.text(), fd.as_raw_fd()));
+        let environment = vec![
+            (log::PIPES, words.collect::<Vec<_>>().join(",")),
+            (log::MAX_SIZE, self.settings.log_max_size.to_string()),
+            (log::FILES, self.settings.log_files.to_string()),
+        ];
+        (environment, piped.into_iter().map(|(_, fd)| fd).collect())
     }
 
     /// Starts a task; why it could not be started is its outcome.
@@ -146,7 +185,8 @@ impl Node {
     pub(crate) fn task_ended(&mut self, purpose: Purpose, outcome: Outcome) {
         match purpose {
             Purpose::Phase(phase) => self.phase_task_ended(phase, outcome),
-            Purpose::Hotplug | Purpose::Unmount if outcome.succeeded => {}
+            Purpose::Hotplug | Purpose::Unmount | Purpose::Crashes if outcome.succeeded => {}
+            Purpose::Crashes => kmsg::announce(&format!("crash records: {}", outcome.text)),
             Purpose::Hotplug => Self::note(&format!("drivers: {}", outcome.text)),
             Purpose::Unmount => kmsg::announce(&format!("unmount: {}", outcome.text)),
         }

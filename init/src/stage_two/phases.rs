@@ -4,13 +4,21 @@ use super::node::{Node, Purpose};
 use crate::boot::{Event as BootEvent, How, Phase};
 use crate::clock::now;
 use crate::cmdline::Cmdline;
+use crate::configuration::settings::Settings;
 use crate::control::Control;
+use crate::health::Health;
 use crate::service::machine::Event;
 use crate::service::notify::Socket;
 use crate::service::spec::Name;
 use crate::task::Outcome;
 use crate::watchdog::Watchdog;
 use crate::{cgroups, kmsg, mounts};
+use std::time::Duration;
+
+/// For how long the agent may be unwell before the node reboots, in seconds, if
+/// the kernel argument `holm.emergency-reboot` says nothing else.
+const DEFAULT_PATIENCE: u64 = 300;
+const CRASHES_LIMIT: Duration = Duration::from_secs(60);
 
 impl Node {
     /// Starts `phase`; one that is done here ends at once.
@@ -19,7 +27,14 @@ impl Node {
             How::Here => {
                 let result = match phase {
                     Phase::Mounts => self.mount(),
-                    _ => cgroups::set_up().map_err(|error| format!("cgroup v2: {error}")),
+                    Phase::Cgroups => {
+                        cgroups::set_up().map_err(|error| format!("cgroup v2: {error}"))
+                    }
+                    _ => {
+                        mounts::hurry_grace_periods(false);
+                        self.next_release = now();
+                        Ok(())
+                    }
                 };
                 self.boot_event(BootEvent::Ended(phase, result), now());
             }
@@ -38,7 +53,11 @@ impl Node {
     fn mount(&mut self) -> Result<(), String> {
         let mounted = mounts::late();
         self.cmdline = Cmdline::read().unwrap_or_default();
+        let patience = self.cmdline.number("holm.emergency-reboot", DEFAULT_PATIENCE);
+        self.health = Health::new(now(), Duration::from_secs(patience));
         kmsg::lift_rate_limit();
+        #[cfg(feature = "payload")]
+        self.make_room_for_payload();
         let made = std::fs::create_dir_all("/run/holm");
         self.notify = Socket::open().map_err(|error| Self::note(&format!("notify: {error}"))).ok();
         self.control = Control::open().unwrap_or_else(|error| {
@@ -49,8 +68,23 @@ impl Node {
         made.map_err(|error| format!("cannot make /run/holm: {error}"))
     }
 
+    #[cfg(feature = "payload")]
+    fn make_room_for_payload(&mut self) {
+        if self.cmdline.value(crate::payload::ARGUMENT).is_some()
+            && let Some(agent) = self.unit_mut(Name::Agent)
+        {
+            *agent = super::unit::Unit::new(
+                Name::Agent,
+                crate::payload::in_place_of(Name::Agent.spec()),
+                false,
+            );
+            self.has_payload = true;
+        }
+    }
+
     /// Takes in how the child of a phase ended.
     pub(crate) fn phase_task_ended(&mut self, phase: Phase, outcome: Outcome) {
+        let mut result = if outcome.succeeded { Ok(()) } else { Err(outcome.text.clone()) };
         match phase {
             Phase::Modules => {
                 self.may_hotplug = true;
@@ -58,11 +92,31 @@ impl Node {
                     self.watchdog = Watchdog::open(&self.cmdline);
                 }
             }
-            // From now on there is a disk to write to, or what stands in for it.
-            Phase::Storage => self.service_event(Name::Log, Event::Start, now()),
+            Phase::Configuration => {
+                result = result.and_then(|()| Settings::decode(&outcome.text)).and_then(|told| {
+                    self.settings = told;
+                    self.settings.complaint.take().map_or(Ok(()), Err)
+                });
+                self.apply_settings();
+            }
             _ => {}
         }
-        let result = if outcome.succeeded { Ok(()) } else { Err(outcome.text) };
         self.boot_event(BootEvent::Ended(phase, result), now());
+    }
+
+    /// Puts in force what the node document says about PID 1 itself, or the
+    /// defaults when there was no saying.
+    fn apply_settings(&mut self) {
+        self.environment = vec![
+            ("HOLM_CONFIG", "/run/holm/holm.toml".to_owned()),
+            ("HOLM_CONFIG_DIR", self.settings.folder.clone()),
+        ];
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.set_timeout(Duration::from_secs(self.settings.watchdog_seconds));
+            self.next_pet = now();
+        }
+        // The disks are there, or what stands in for them.
+        self.service_event(Name::Log, Event::Start, now());
+        self.start_task("crashes", [], Purpose::Crashes, CRASHES_LIMIT);
     }
 }

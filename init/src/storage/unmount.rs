@@ -1,6 +1,7 @@
-//! Unmounts every disk at the end of a shutdown; what stays busy is made
-//! read-only. Goes on after a failure and names each.
+//! Keeps the random seed and unmounts every disk at the end of a shutdown; what
+//! stays busy is made read-only. Goes on after a failure and names each.
 
+use crate::identity::seed;
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 
@@ -30,6 +31,9 @@ const IN_MEMORY: [&str; 18] = [
 pub(crate) fn all() -> Result<(), String> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let mut failures = Vec::new();
+    if let Err(error) = seed::renew() {
+        failures.push(format!("random seed: {error}"));
+    }
     for target in targets(&mounts) {
         if let Err(reason) = detach(&target) {
             failures.push(format!("{target}: {reason}"));

@@ -81,7 +81,7 @@ fn minor(request: &[u8]) -> u64 {
     let mut device = [0; 8];
     device.copy_from_slice(&request[40..48]);
     let device = u64::from_ne_bytes(device);
-    (device & 0xff) | ((device >> 12) & 0xfff_00)
+    (device & 0xff) | ((device >> 12) & 0x000f_ff00)
 }
 
 fn call(control: &File, number: u8, request: &mut [u8]) -> Result<(), Errno> {

@@ -5,11 +5,30 @@ use std::fs::File;
 use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// The signals that PID 1 hears. All of them are blocked, so that none is acted
 /// on by default; children get a clean mask when they are started.
 const HEARD: [i32; 6] =
     [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR, libc::SIGHUP, libc::SIGUSR1];
+
+/// Lets the child that `command` starts hear signals again: it would inherit
+/// the mask of PID 1, and nobody could end it.
+pub(crate) fn unblock_in(command: &mut Command) {
+    let unblock = || {
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `none` is made by sigemptyset before sigprocmask reads it; both
+        // may be called between fork and exec.
+        let result = unsafe {
+            libc::sigemptyset(none.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut())
+        };
+        if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+    };
+    // SAFETY: the closure makes two calls that are safe after a fork.
+    unsafe { command.pre_exec(unblock) };
+}
 
 /// The descriptor.
 pub(crate) struct Signals(File);
@@ -48,5 +67,24 @@ impl Signals {
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn child_hears_signals_that_its_parent_has_blocked() {
+        let mut signals = Signals::open().unwrap();
+        assert_eq!(signals.next(), None);
+        let mut command = Command::new("sleep");
+        command.arg("1000");
+        unblock_in(&mut command);
+        let mut child = command.spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGTERM));
     }
 }

@@ -1,0 +1,69 @@
+//! The configuration phase: finds the node document, checks it, puts it where
+//! everybody reads it, and applies what concerns the kernel. Runs in a child of
+//! PID 1. A broken document never replaces a good one.
+
+mod base64;
+mod choice;
+pub(crate) mod settings;
+mod sources;
+mod sysctls;
+
+use crate::durable;
+use crate::identity;
+use crate::kmsg;
+use crate::modules::drivers;
+use choice::Choice;
+use settings::Settings;
+use std::path::Path;
+
+/// The document that is in force.
+const IN_FORCE: &str = "/run/holm/holm.toml";
+/// The last one that was accepted, for the day when the present one is broken.
+const LAST_GOOD: &str = "/state/config/last-good.toml";
+/// More than this does not help a person at a console.
+const MOST_PROBLEMS: usize = 10;
+
+/// Does it all, and gives what PID 1 needs to know.
+pub(crate) fn apply() -> Result<Settings, String> {
+    let candidate = sources::find();
+    let last_good = std::fs::read_to_string(LAST_GOOD).ok();
+    let Choice { text, config, folder, problems, accepted } =
+        choice::choose(candidate, last_good.as_deref());
+    let mut complaints = Vec::new();
+    if !problems.is_empty() {
+        for problem in problems.iter().take(MOST_PROBLEMS) {
+            kmsg::announce(problem);
+        }
+        let more = problems.len().saturating_sub(MOST_PROBLEMS);
+        if more > 0 {
+            kmsg::announce(&format!("and {more} more problems"));
+        }
+        let instead = if last_good.is_some() { "the last good one" } else { "the defaults" };
+        let count = problems.len();
+        complaints.push(format!("node document has {count} problems; {instead} is in force"));
+    }
+    let mut check = |what: &str, result: Result<(), String>| {
+        if let Err(reason) = result {
+            complaints.push(format!("{what}: {reason}"));
+        }
+    };
+    let text_of = |error: std::io::Error| error.to_string();
+    check(IN_FORCE, std::fs::write(IN_FORCE, &text).map_err(text_of));
+    if accepted {
+        // Flushed before anybody acts on it.
+        let kept = durable::replace(Path::new(LAST_GOOD), text.as_bytes(), 0o600);
+        check(LAST_GOOD, kept.map_err(text_of));
+    }
+    if let Some(name) = &config.node.hostname {
+        check("host name", identity::set_hostname(name).map_err(text_of));
+    }
+    check("kernel modules", drivers::load_needed(&config.kernel.modules));
+    check("kernel settings", sysctls::apply(&config.kernel.sysctls));
+    Ok(Settings {
+        folder: folder.to_owned(),
+        watchdog_seconds: config.watchdog.timeout.as_secs(),
+        log_max_size: config.log.max_size,
+        log_files: config.log.files,
+        complaint: (!complaints.is_empty()).then(|| complaints.join("; ")),
+    })
+}

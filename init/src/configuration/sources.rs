@@ -1,0 +1,104 @@
+//! The places where a node document may be, the first that has one winning:
+//! QEMU's fw_cfg, the kernel command line, the boot partition, the state
+//! partition. Reads only.
+
+use super::base64;
+use super::choice::Candidate;
+use crate::cmdline::Cmdline;
+use std::io::Read;
+use std::path::Path;
+
+/// A document longer than this is refused by its parser.
+const LONGEST: u64 = (256 << 10) + 1;
+const ARGUMENT: &str = "holm.config";
+/// Where paths in a document without a folder of its own lead.
+const BOOT: &str = "/boot";
+
+/// File, folder that its paths are relative to, what it is called.
+const FILES: [(&str, &str, &str); 3] = [
+    ("/sys/firmware/qemu_fw_cfg/by_name/opt/holm/holm.toml/raw", BOOT, "fw_cfg:opt/holm/holm.toml"),
+    ("/boot/holm.toml", BOOT, "/boot/holm.toml"),
+    ("/state/holm.toml", "/state", "/state/holm.toml"),
+];
+
+/// The document, if there is any.
+pub(crate) fn find() -> Option<Candidate> {
+    let cmdline = Cmdline::read().unwrap_or_default();
+    let [fw_cfg, boot, state] =
+        FILES.map(|(path, folder, name)| from_file(Path::new(path), folder, name));
+    first([fw_cfg, from_argument(&cmdline), boot, state])
+}
+
+/// The order above is the precedence: what whoever starts the machine says beats
+/// what lies on its disk.
+fn first(places: [Option<Candidate>; 4]) -> Option<Candidate> {
+    places.into_iter().flatten().next()
+}
+
+fn from_argument(cmdline: &Cmdline) -> Option<Candidate> {
+    let value = cmdline.value(ARGUMENT)?;
+    let text = base64::decode(value)
+        .map_err(|error| format!("{error}; it must be the document in base64"))
+        .and_then(utf8);
+    Some(Candidate { name: ARGUMENT.to_owned(), folder: BOOT, text })
+}
+
+/// A file that is not there is no candidate; one that cannot be read is one.
+fn from_file(path: &Path, folder: &'static str, name: &str) -> Option<Candidate> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST).read_to_end(&mut bytes));
+    let text = match read {
+        Ok(_) => utf8(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => Err(format!("cannot be read: {error}")),
+    };
+    Some(Candidate { name: name.to_owned(), folder, text })
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let start = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = start.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        format!("line {line} is not UTF-8; save the file as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Option<Candidate> {
+        Some(Candidate { name: name.into(), folder: BOOT, text: Ok(String::new()) })
+    }
+
+    #[test]
+    fn whoever_starts_the_machine_beats_its_disk() {
+        let name = |places| first(places).map(|candidate| candidate.name);
+        let all = [named("fw_cfg"), named("argument"), named("boot"), named("state")];
+        assert_eq!(name(all), Some("fw_cfg".into()));
+        assert_eq!(name([None, None, named("boot"), named("state")]), Some("boot".into()));
+        assert_eq!(name([None, None, None, None]), None);
+    }
+
+    #[test]
+    fn argument_is_decoded() {
+        let cmdline = Cmdline::parse("holm.config=W25vZGVdCg==");
+        assert_eq!(from_argument(&cmdline).unwrap().text, Ok("[node]\n".into()));
+        let odd = from_argument(&Cmdline::parse("holm.config=%")).unwrap();
+        assert!(odd.text.unwrap_err().ends_with("it must be the document in base64"));
+        assert_eq!(from_argument(&Cmdline::parse("quiet")), None);
+    }
+
+    #[test]
+    fn missing_file_is_none_and_unreadable_file_is_a_problem() {
+        assert_eq!(from_file(Path::new("/nonexistent/holm.toml"), BOOT, "x"), None);
+        let folder = from_file(Path::new("/"), BOOT, "x").unwrap();
+        assert!(folder.text.unwrap_err().starts_with("cannot be read"));
+    }
+
+    #[test]
+    fn line_that_is_not_utf8_is_named() {
+        let error = utf8(b"[node]\nhostname = \"\xff\"\n".to_vec()).unwrap_err();
+        assert_eq!(error, "line 2 is not UTF-8; save the file as UTF-8");
+    }
+}
