@@ -148,7 +148,7 @@ fn read_spec(spec: &Object<'_>, pod: &mut Pod, node_name: &str) {
     let context = containers::PodContext::read(spec, pod);
     pod.init_containers = read_containers(spec, "initContainers", pod, &context);
     pod.containers = read_containers(spec, "containers", pod, &context);
-    if pod.containers.is_empty() {
+    if spec.items("containers").is_empty() {
         spec.problem("containers", "a pod needs at least one container");
     }
     check_unique_names(spec, pod);
