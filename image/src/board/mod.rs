@@ -260,6 +260,10 @@ pub fn parse(
     let invalid = |said: String| Error::Invalid { path: path.to_owned(), said };
     let mut board = Board::deserialize(table).map_err(|e| invalid(e.message().to_owned()))?;
     board.name = name.to_owned();
+    // Stage one needs the root's file system whatever the lists say.
+    for list in [&mut board.modules.initramfs, &mut board.modules.load] {
+        list.push(board.root.format.to_string());
+    }
     check(&board).map_err(invalid)?;
     Ok(board)
 }

@@ -52,6 +52,14 @@ fn x86_board_adds_to_the_lists_of_the_base() {
 }
 
 #[test]
+fn stage_one_gets_the_file_system_of_the_root() {
+    let other = base().replace("format = \"squashfs\"", "format = \"erofs\"");
+    let board = parse_files(&[("one.toml", &one("")), ("base.toml", &other)]).expect("valid");
+    assert!(board.modules.initramfs.contains(&"erofs".to_owned()));
+    assert_eq!(board.modules.load.last().map(String::as_str), Some("erofs"));
+}
+
+#[test]
 fn unknown_board_error_lists_the_known_ones() {
     let error = read(&repository_boards(), "toaster").expect_err("no such board").to_string();
     assert!(error.contains("x86-64") && !error.contains("base"), "{error}");

@@ -48,9 +48,8 @@ pub fn gather(stages: &Stages, binaries: &Binaries) -> Result<Gathered, Error> {
             let text = if name == "modules.dep" { text.replace(".ko.xz", ".ko") } else { text };
             (name.to_owned(), Content::Bytes(text.into_bytes()))
         }));
-        for name in ["modules.builtin", "modules.builtin.modinfo"] {
-            files.push((name.to_owned(), content(folder.join(name))?));
-        }
+        let builtin = "modules.builtin";
+        files.push((builtin.to_owned(), content(folder.join(builtin))?));
         Ok(files)
     };
     let root = Contents {

@@ -84,7 +84,7 @@ fn maker(
     match settings.format {
         Format::Erofs => {
             let mut command = tools.command("bin/mkfs.erofs");
-            command.args(["--quiet", "--all-root", "-x-1", "-Ededupe,all-fragments", "-C65536"]);
+            command.args(["--quiet", "--all-root", "-x-1", "-C65536"]);
             command.arg(format!("-z{}", settings.compression));
             command.args(["-T", &epoch, "-U", guid]).arg(to).arg(from);
             command

@@ -67,8 +67,6 @@ pub struct Observed {
     pub images: BTreeMap<String, ImageState>,
     /// Network and volumes are made.
     pub sandbox: bool,
-    /// Ids of the images that instances were made from, by container.
-    pub image_ids: BTreeMap<String, String>,
 }
 
 /// What has to be done. In order; one after the other.

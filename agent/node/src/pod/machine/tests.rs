@@ -36,7 +36,7 @@ fn instance(container: &str, attempt: u32, state: ContainerState) -> Instance {
 
 fn ready(instances: Vec<Instance>) -> Observed {
     let images = BTreeMap::from([("image".to_owned(), ImageState::Present)]);
-    Observed { instances, images, sandbox: true, ..Observed::default() }
+    Observed { instances, images, sandbox: true }
 }
 
 fn create(container: &str, attempt: u32) -> Action {
@@ -123,7 +123,7 @@ fn policy_always_pulls_before_each_start() {
     pod.containers[0].pull_policy = PullPolicy::Always;
     let mut memory = remember(&pod);
     let pull = Action::Pull { image: "image".into() };
-    assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(0)).actions, std::slice::from_ref(&pull));
+    assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(0)).actions, [pull.clone()]);
     memory.pull_succeeded(&pod, "image");
     assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(1)).actions, [create("web", 0)]);
     let ended = ready(vec![instance("web", 0, exit(1, 1, 2))]);
@@ -231,7 +231,7 @@ fn stop_asks_first_and_kills_at_the_deadline() {
     assert_eq!((first.actions, first.wake), (vec![terminate], Some(Duration::from_secs(130))));
     assert_eq!(step(&pod, &mut memory, &observed, at(129)).actions, []);
     let kill = Action::Kill { id: "web-0".into() };
-    assert_eq!(step(&pod, &mut memory, &observed, at(130)).actions, std::slice::from_ref(&kill));
+    assert_eq!(step(&pod, &mut memory, &observed, at(130)).actions, [kill.clone()]);
     assert_eq!(step(&pod, &mut memory, &observed, at(139)).actions, []);
     assert_eq!(step(&pod, &mut memory, &observed, at(140)).actions, [kill]);
     let ended = ready(vec![instance("web", 0, exit(137, 0, 140))]);
