@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         stage_two::main();
     }
     match arguments.next().as_deref() {
+        Some("network") => network::main(),
         Some("task") => tasks::main(arguments),
         Some("ctl") => ctl::main(arguments),
         _ => {
