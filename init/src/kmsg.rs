@@ -85,7 +85,9 @@ fn records(level: u8, text: &str) -> Vec<String> {
             while !line.is_char_boundary(end) {
                 end -= 1;
             }
-            format!("<{level}>holm: {}", &line[..end])
+            // Without its end the kernel keeps a record back until the next one, for
+            // more of the line might follow.
+            format!("<{level}>holm: {}\n", &line[..end])
         })
         .collect()
 }
@@ -103,7 +105,7 @@ fn write(level: u8, text: &str) {
             }
             // Before devtmpfs is mounted the only way out is the console.
             Err(_) => {
-                let _ = writeln!(std::io::stderr(), "{}", &record[3..]);
+                let _ = write!(std::io::stderr(), "{}", &record[3..]);
             }
         }
     }
@@ -124,7 +126,7 @@ mod tests {
 
     #[test]
     fn each_line_becomes_one_record() {
-        assert_eq!(records(3, "a\n\n b\n"), ["<3>holm: a", "<3>holm:  b"]);
+        assert_eq!(records(3, "a\n\n b\n"), ["<3>holm: a\n", "<3>holm:  b\n"]);
     }
 
     #[test]
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn long_record_is_cut_between_letters() {
         let cut = records(6, &"ä".repeat(LONGEST_RECORD));
-        assert!(cut[0].len() <= LONGEST_RECORD + 9);
-        assert!(cut[0].ends_with('ä'));
+        assert!(cut[0].len() <= LONGEST_RECORD + 10);
+        assert!(cut[0].ends_with("ä\n"));
     }
 }

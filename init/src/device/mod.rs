@@ -3,5 +3,6 @@
 
 pub(crate) mod efi;
 pub(crate) mod partition;
+pub(crate) mod power_button;
 pub(crate) mod uevent;
 pub(crate) mod wait;

@@ -254,6 +254,18 @@ impl Service {
         }
     }
 
+    /// For how long it has been ready, as far as it has said so: one that hangs
+    /// gains nothing by not having been found out yet.
+    pub(crate) fn proven(&self, now: Moment) -> Option<Duration> {
+        match self.state {
+            State::Ready { since, heard } if self.spec.watchdog.is_some() => {
+                Some(heard.saturating_sub(since))
+            }
+            State::Ready { since, .. } => Some(now.saturating_sub(since)),
+            _ => None,
+        }
+    }
+
     /// What it is doing.
     pub(crate) fn state(&self) -> State {
         self.state

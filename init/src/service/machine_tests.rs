@@ -85,6 +85,18 @@ fn living_service_is_left_alone() {
 }
 
 #[test]
+fn only_what_a_service_says_proves_that_it_is_well() {
+    let mut service = ready_agent();
+    service.step(Event::Alive, at(11));
+    assert_eq!(service.proven(at(40)), Some(at(10)));
+    service.step(Event::Exited(Exit::Status(1)), at(41));
+    assert_eq!(service.proven(at(41)), None);
+    let mut silent = Service::new(Name::Log.spec());
+    silent.step(Event::Start, at(1));
+    assert_eq!(silent.proven(at(40)), Some(at(39)));
+}
+
+#[test]
 fn service_that_never_gets_ready_is_aborted() {
     let mut service = agent();
     service.step(Event::Start, at(0));

@@ -6,6 +6,7 @@ use crate::clock::{Moment, now, until};
 use crate::cmdline::Cmdline;
 use crate::configuration::settings::Settings;
 use crate::control::Control;
+use crate::device::power_button::PowerButtons;
 use crate::device::uevent::{Listener, Next};
 use crate::health::Health;
 use crate::kmsg::{self, Level};
@@ -48,6 +49,7 @@ enum Source {
     Uevents,
     Notify,
     Control,
+    PowerButton,
     Connection(usize),
     Task(usize),
     Output(usize),
@@ -69,6 +71,7 @@ pub(crate) struct Node {
     pub(crate) control: Control,
     pub(crate) devices: Option<Listener>,
     pub(crate) aliases: BTreeSet<String>,
+    pub(crate) buttons: PowerButtons,
     pub(crate) devices_lost: bool,
     pub(crate) may_hotplug: bool,
     #[cfg(feature = "payload")]
@@ -102,6 +105,7 @@ impl Node {
             control: Control::default(),
             devices: Listener::open().ok(),
             aliases: BTreeSet::new(),
+            buttons: PowerButtons::default(),
             devices_lost: false,
             may_hotplug: false,
             #[cfg(feature = "payload")]
@@ -120,6 +124,11 @@ impl Node {
                 Source::Uevents => self.take_uevents(),
                 Source::Notify => self.take_notifications(),
                 Source::Control => self.control.accept(now()),
+                Source::PowerButton => {
+                    if self.buttons.was_pressed() {
+                        self.leave(End::PowerOff, "power button");
+                    }
+                }
                 Source::Connection(index) => self.answer(index),
                 Source::Task(index) => {
                     if let Some((task, _)) = self.tasks.get_mut(index) {
@@ -157,6 +166,9 @@ impl Node {
         }
         if let Some(listener) = self.control.listener() {
             listen(Source::Control, listener);
+        }
+        for button in self.buttons.descriptors() {
+            listen(Source::PowerButton, button);
         }
         for (index, connection) in self.control.connections().enumerate() {
             listen(Source::Connection(index), connection);

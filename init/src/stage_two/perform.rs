@@ -183,6 +183,9 @@ impl Node {
 
     /// Takes in how a task ended.
     pub(crate) fn task_ended(&mut self, purpose: Purpose, outcome: Outcome) {
+        if purpose == Purpose::Hotplug {
+            self.buttons.look();
+        }
         match purpose {
             Purpose::Phase(phase) => self.phase_task_ended(phase, outcome),
             Purpose::Hotplug | Purpose::Unmount | Purpose::Crashes if outcome.succeeded => {}
@@ -212,12 +215,10 @@ impl Node {
             now < shutdown.last_pet()
         } else {
             let agent = self.unit(Name::Agent).map(|unit| unit.machine.state());
+            let ready_for = self.unit(Name::Agent).and_then(|unit| unit.machine.proven(now));
             let seen = HealthSeen {
                 booting: agent == Some(State::Stopped) && !self.boot.has_started(Phase::Agent),
-                agent_ready_for: match agent {
-                    Some(State::Ready { since, .. }) => Some(now.saturating_sub(since)),
-                    _ => None,
-                },
+                agent_ready_for: ready_for,
                 agent_stopped: agent == Some(State::Stopped),
             };
             let verdict = self.health.judge(seen, now);

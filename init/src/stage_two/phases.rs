@@ -87,6 +87,7 @@ impl Node {
         match phase {
             Phase::Modules => {
                 self.may_hotplug = true;
+                self.buttons.look();
                 if self.watchdog.is_none() {
                     self.watchdog = Watchdog::open(&self.cmdline);
                 }
