@@ -32,6 +32,7 @@ impl Node {
                     }
                     _ => {
                         mounts::hurry_grace_periods(false);
+                        self.next_release = now();
                         Ok(())
                     }
                 };
