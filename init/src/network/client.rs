@@ -15,6 +15,9 @@ use super::wanted::LeaseInUse;
 /// its port takes about this long, and the kernel passes over such routes at once anyway.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// The kernel's unit of an address's lifetime.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(1);
+
 /// A client and its link.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -120,10 +123,13 @@ impl Client {
         self.machine.lease(now)
     }
 
-    /// The lease, and whether its routes lead anywhere.
+    /// The lease, and whether its routes lead anywhere. Not in its last second: the kernel counts
+    /// lifetimes in whole ones, so it may have removed the address, and would keep it too long if it
+    /// were told again.
     pub(crate) fn lease_in_use(&self, now: Moment) -> Option<LeaseInUse> {
         let has_carrier = self.carrier || self.carrier_lost + GRACE > now;
-        Some(LeaseInUse { lease: self.lease(now)?.clone(), has_carrier })
+        let lease = self.lease(now).filter(|lease| lease.is_valid(now + SHORTEST_LIFETIME))?;
+        Some(LeaseInUse { lease: lease.clone(), has_carrier })
     }
 
     /// The client's state, for people.
