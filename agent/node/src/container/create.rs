@@ -93,7 +93,7 @@ pub fn create(
     record: &mut Record,
 ) -> Result<Created, CreateError> {
     spec::check(config)?;
-    rootfs::leave_node_mounts().map_err(step("mount namespace"))?;
+    let node_mounts = rootfs::leave_node_mounts().map_err(step("mount namespace"))?;
     let root = shim.rootfs();
     rootfs::mount(&config.layers, &config.dir, &root).map_err(step("root file system"))?;
     let identity = {
@@ -135,6 +135,7 @@ pub fn create(
         Err(error) => return Err(explain(error, config, before)),
     };
     std::fs::write(OOM_SCORE_ADJ, own_score).map_err(step("oom_score_adj"))?;
+    rootfs::return_to_node_mounts(node_mounts).map_err(step("mount namespace"))?;
     let pid = container.pid().map_or(0, |pid| pid.as_raw());
     let sources = match output {
         Ours::Pipes(sources) => sources,

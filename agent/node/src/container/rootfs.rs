@@ -1,10 +1,11 @@
 //! The root of a container: its image's layers and a folder of its own, stacked by overlayfs.
 //!
-//! Mounted in the shim's own mount namespace: when the shim and the container are gone, the mount
-//! is gone, whatever killed them. Must never mount anything that the node would see.
+//! Mounted in a namespace that only the shim, while it creates, and the container are in: when the
+//! container is gone the mount is gone, whatever killed it. Must never mount what the node would see.
 
 use std::ffi::OsStr;
 use std::io::Error;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
@@ -14,15 +15,27 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
 };
 
-/// Gives this process a mount namespace of its own. What the node unmounts later goes here too, so
-/// that a shim keeps no file system busy; nothing goes the other way.
+/// Gives this process a mount namespace of its own, and returns the node's for the way back.
 ///
 /// # Errors
 /// Not permitted, mostly.
-pub fn leave_node_mounts() -> std::io::Result<()> {
+pub fn leave_node_mounts() -> std::io::Result<OwnedFd> {
+    let node = std::fs::File::open("/proc/self/ns/mnt")?;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS)?;
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    Ok(rustix::mount::mount_change("/", flags)?)
+    rustix::mount::mount_change("/", flags)?;
+    Ok(node.into())
+}
+
+/// Goes back to the node's mounts. The namespace that is left ends with that, while the container,
+/// which has a copy, keeps its root. A shim that stayed would keep every file system busy that was
+/// mounted when it started.
+///
+/// # Errors
+/// Not permitted, mostly.
+pub fn return_to_node_mounts(node: OwnedFd) -> std::io::Result<()> {
+    nix::sched::setns(node, CloneFlags::CLONE_NEWNS)?;
+    std::env::set_current_dir("/")
 }
 
 /// Mounts `layers` (lowest first) with `upper` and `work` below `dir` on `target`.

@@ -56,18 +56,24 @@ impl ShimRuntime {
         Ok(runtime)
     }
 
-    /// Finishes removals that a power cut interrupted, and removes what never became a container.
+    /// Finishes removals that a crash or a power cut interrupted, and removes what never became a
+    /// container.
     fn remove_leftovers(&self) -> std::io::Result<()> {
-        for entry in std::fs::read_dir(&self.containers)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let alive = |id: &str| liveness::holder(&ShimDir::new(&self.shims, id).lock());
+        for name in names(&self.containers)? {
+            let path = self.containers.join(&name);
             let config = path.join(record::CONFIG);
             let damaged = || matches!(record::read::<ContainerConfig>(&config), Ok(None));
-            let shim = ShimDir::new(&self.shims, &name);
-            if name.starts_with(REMOVED_PREFIX)
-                || (damaged() && liveness::holder(&shim.lock())?.is_none())
-            {
+            if name.starts_with(REMOVED_PREFIX) || (damaged() && alive(&name)?.is_none()) {
                 remove_folder(&path)?;
+            }
+        }
+        for name in names(&self.shims)? {
+            let id = name.strip_suffix(".lock").unwrap_or(&name);
+            if !self.dir(id).exists() && alive(id)?.is_none() {
+                let shim = ShimDir::new(&self.shims, id);
+                remove_folder(shim.path())?;
+                remove_file(&shim.lock())?;
             }
         }
         Ok(())
@@ -197,17 +203,13 @@ impl ShimRuntime {
             _ => {}
         }
         remove_folder(shim.path())?;
-        match std::fs::remove_file(shim.lock()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_file(&shim.lock())?;
         remove_folder(&removed)
     }
 
     fn try_list(&self) -> std::io::Result<Vec<(ContainerConfig, ContainerState)>> {
         let mut containers = Vec::new();
-        for entry in std::fs::read_dir(&self.containers)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
+        for name in names(&self.containers)? {
             let being_created =
                 || self.creating.lock().unwrap_or_else(PoisonError::into_inner).contains(&name);
             if name.starts_with('.') || being_created() {
@@ -253,6 +255,20 @@ fn end_shim(shim: &ShimDir, until: Instant) -> std::io::Result<()> {
         }
     }
     Err(Error::new(ErrorKind::TimedOut, "its shim does not end"))
+}
+
+fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        Ok(entry?.file_name().to_string_lossy().into_owned())
+    };
+    std::fs::read_dir(folder)?.map(name).collect()
+}
+
+fn remove_file(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 fn remove_folder(path: &Path) -> std::io::Result<()> {

@@ -54,10 +54,10 @@ impl ImageStore {
         }
         for path in self.archives() {
             // Only what is surely gone: a disk that cannot be read may come back.
-            if matches!(fs::metadata(&path), Err(e) if e.kind() == io::ErrorKind::NotFound) {
-                if let Err(error) = self.forget(&path) {
-                    tracing::warn!(%error, archive = %path.display(), "cannot forget archive");
-                }
+            if matches!(fs::metadata(&path), Err(e) if e.kind() == io::ErrorKind::NotFound)
+                && let Err(error) = self.forget(&path)
+            {
+                tracing::warn!(%error, archive = %path.display(), "cannot forget archive");
             }
         }
         done

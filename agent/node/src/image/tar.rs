@@ -181,7 +181,7 @@ impl<R: Read> Entries<R> {
         let got = got.map_err(TarError::Read)? as u64;
         self.offset += got;
         if got == 0
-            && self.header.len() % BLOCK as usize == 0
+            && self.header.len().is_multiple_of(BLOCK as usize)
             && self.header.iter().all(|&b| b == 0)
         {
             return Ok(false);

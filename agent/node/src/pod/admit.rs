@@ -131,10 +131,10 @@ fn read_spec(spec: &Object<'_>, pod: &mut Pod, node_name: &str) {
     pod.host_aliases = spec.objects("hostAliases").iter().filter_map(read_alias).collect();
     let critical = [("system-node-critical", true), ("system-cluster-critical", true)];
     pod.critical = spec.word("priorityClassName", &critical).unwrap_or(false);
-    if let Some(wanted) = spec.text("nodeName") {
-        if wanted != node_name {
-            spec.problem("nodeName", format!("is {wanted:?}, but this node is {node_name:?}"));
-        }
+    if let Some(wanted) = spec.text("nodeName")
+        && wanted != node_name
+    {
+        spec.problem("nodeName", format!("is {wanted:?}, but this node is {node_name:?}"));
     }
     if let Some(os) = spec.object("os") {
         os.word("name", &[("linux", ())]);

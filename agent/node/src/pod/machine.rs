@@ -67,6 +67,8 @@ pub struct Observed {
     pub images: BTreeMap<String, ImageState>,
     /// Network and volumes are made.
     pub sandbox: bool,
+    /// Ids of the images that instances were made from, by container.
+    pub image_ids: BTreeMap<String, String>,
 }
 
 /// What has to be done. In order; one after the other.
@@ -145,6 +147,12 @@ pub fn step(pod: &Pod, memory: &mut Memory, observed: &Observed, now: Now) -> St
             step.gone = !observed.sandbox;
             if observed.sandbox {
                 step.actions.push(Action::RemoveSandbox);
+                // A pod that runs again gets a new sandbox, and that has to be prepared again.
+                if !ended_for_good(pod, memory) {
+                    for spec in &pod.init_containers {
+                        forget_success_of_init(pod, memory, spec);
+                    }
+                }
             }
         }
         return step;

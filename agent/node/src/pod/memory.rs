@@ -193,10 +193,10 @@ impl Memory {
     pub fn pull_succeeded(&mut self, pod: &Pod, image: &str) {
         self.pulls.remove(image);
         for spec in pod.all_containers() {
-            if spec.image == image {
-                if let Some(container) = self.containers.get_mut(&spec.name) {
-                    container.pulled_for = Some(container.attempt);
-                }
+            if spec.image == image
+                && let Some(container) = self.containers.get_mut(&spec.name)
+            {
+                container.pulled_for = Some(container.attempt);
             }
         }
     }

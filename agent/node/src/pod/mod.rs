@@ -20,8 +20,10 @@ pub mod quantity;
 pub mod records;
 pub mod spec;
 pub mod status;
+pub mod supervisor;
 pub mod volumes;
 pub mod watch;
+pub mod worker;
 
 pub use network::{HostPort, PodAddresses, PodLink, PodNetwork, PodNetworkError};
 pub use spec::Pod;

@@ -142,7 +142,7 @@ fn status(
     let mut status = json!({
         "name": spec.name,
         "image": spec.image,
-        "imageID": "",
+        "imageID": observed.image_ids.get(&spec.name).cloned().unwrap_or_default(),
         "ready": ready,
         "started": ready,
         "restartCount": restarts,

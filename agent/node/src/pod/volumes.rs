@@ -137,13 +137,13 @@ pub fn make(steps: &[Step]) -> Result<(), VolumeError> {
 
 fn make_folder(path: &Path, group: Option<u32>, tmpfs: Option<Option<u64>>) -> io::Result<()> {
     fs::create_dir_all(path)?;
-    if let Some(size) = tmpfs {
-        if !mount_points_below(path)?.iter().any(|mounted| mounted == path) {
-            let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
-            let options = std::ffi::CString::new(format!("mode=0777{size}"))?;
-            let flags = MountFlags::NOSUID | MountFlags::NODEV;
-            rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())?;
-        }
+    if let Some(size) = tmpfs
+        && !mount_points_below(path)?.iter().any(|mounted| mounted == path)
+    {
+        let size = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+        let options = std::ffi::CString::new(format!("mode=0777{size}"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        rustix::mount::mount("tmpfs", path, "tmpfs", flags, options.as_c_str())?;
     }
     let mut mode = 0o777;
     if let Some(group) = group {
@@ -470,7 +470,7 @@ mod tests {
             remove(&paths.pod(&pod.uid)).unwrap();
             assert!(!paths.pod(&pod.uid).exists());
             assert_eq!(fs::read(srv.join("a/b/file")).unwrap(), b"kept");
-            assert_eq!(mount_points_below(dir.path()).unwrap(), [Path::new(""); 0]);
+            assert!(mount_points_below(dir.path()).unwrap().is_empty());
         }
     }
 }

@@ -24,6 +24,23 @@ impl Watch {
         Ok(watch)
     }
 
+    /// Watches one file that is appended to, and its replacement.
+    pub fn following(file: &Path) -> io::Result<Self> {
+        let watch = Self::new(vec![file.to_owned()])?;
+        inotify::add_watch(&watch.inotify, file, WatchFlags::MODIFY | WatchFlags::MOVE_SELF)?;
+        Ok(watch)
+    }
+
+    /// Blocks until there are news, and takes them.
+    pub fn wait(&mut self) -> io::Result<()> {
+        let mut fds = [rustix::event::PollFd::new(&self.inotify, rustix::event::PollFlags::IN)];
+        match rustix::event::poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.changed().map(drop)
+    }
+
     /// Takes all news. `true` when there were any; watches are set anew then, because folders may
     /// have come, gone or been replaced.
     pub fn changed(&mut self) -> io::Result<bool> {

@@ -179,6 +179,12 @@ pub fn user(image: &str) -> User {
     User { image: image.to_owned(), ..User::default() }
 }
 
+/// A line of `/proc/self/status`.
+pub fn field<'a>(status: &'a str, name: &str) -> &'a str {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {status}")).trim()
+}
+
 /// What must be the same before and after: mounts, cgroups, processes, descriptors.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Footprint {

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
 
 mod bench;
+mod confinement;
+mod files;
 mod fixture;
+mod lifecycle;
 mod payload;
-mod vm;
 
 use std::process::ExitCode;
 
@@ -18,7 +20,7 @@ fn main() -> ExitCode {
         // Before any thread exists, as in the agent.
         Some("shim") => return holm_node::container::shim::main(args),
         Some("payload") => return payload::main(args),
-        Some("agent") => return vm::agent(args),
+        Some("agent") => return lifecycle::agent(args),
         _ => {}
     }
     let trial = |name: &str, run: fn()| {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         };
         Trial::test(format!("vm::{name}"), run).with_ignored_flag(true)
     };
-    let trials = vm::TESTS.iter().chain(bench::TESTS).map(|(name, run)| trial(name, *run));
+    let tests = [lifecycle::TESTS, confinement::TESTS, files::TESTS, bench::TESTS].concat();
+    let trials = tests.into_iter().map(|(name, run)| trial(name, run));
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }

@@ -162,3 +162,14 @@ fn the_end_of_a_shim_is_an_event() {
     liveness::holder(&lock).unwrap();
     assert_eq!(rustix::io::read(&events, &mut buffer), Err(rustix::io::Errno::AGAIN));
 }
+
+#[test]
+fn a_shim_folder_without_a_container_is_removed() {
+    let fixture = fixture(r#"echo '{"Ok":7}'"#);
+    let shims = fixture.dir.path().join("shims");
+    std::fs::create_dir(shims.join("gone")).unwrap();
+    std::fs::write(shims.join("gone.lock"), "").unwrap();
+    fixture.runtime.create(&fixture.config("here")).unwrap();
+    ShimRuntime::open("p".into(), shims.clone(), fixture.dir.path().join("containers")).unwrap();
+    assert_eq!(names(&shims).unwrap(), ["here"]);
+}

@@ -253,10 +253,10 @@ impl Disk for FakeDisk {
         let mut state = self.step()?;
         let moved = state.live.find(from)?;
         let name = to.file_name().unwrap().to_owned();
-        if let Some(&old) = state.live.parent(to)?.get(&name) {
-            if matches!(state.live.all[&old].body, Body::Directory(ref n) if !n.is_empty()) {
-                return Err(io::ErrorKind::DirectoryNotEmpty.into());
-            }
+        if let Some(&old) = state.live.parent(to)?.get(&name)
+            && matches!(state.live.all[&old].body, Body::Directory(ref n) if !n.is_empty())
+        {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         state.live.parent(from)?.remove(from.file_name().unwrap());
         state.live.parent(to)?.insert(name, moved);

@@ -219,10 +219,10 @@ fn meta(entry: &Entry) -> Result<Meta, Refusal> {
     let id = |raw| u32::try_from(raw).ok().filter(|&id| id != u32::MAX).ok_or(Refusal::Owner(raw));
     let mut xattrs = Vec::new();
     for (name, value) in &entry.xattrs {
-        if let Ok(name) = std::str::from_utf8(name) {
-            if is_for_containers(name) {
-                xattrs.push((name.to_owned(), value.clone()));
-            }
+        if let Ok(name) = std::str::from_utf8(name)
+            && is_for_containers(name)
+        {
+            xattrs.push((name.to_owned(), value.clone()));
         }
     }
     Ok(Meta {

@@ -17,10 +17,10 @@ pub fn read(spec: &Object<'_>) -> BTreeMap<String, Volume> {
         if let Some(problem) = name.and_then(names::label_problem) {
             object.problem("name", problem);
         }
-        if let (Some(name), Some(volume)) = (name, volume) {
-            if volumes.insert(name.to_owned(), volume).is_some() {
-                object.problem("name", format!("two volumes are named {name:?}"));
-            }
+        if let (Some(name), Some(volume)) = (name, volume)
+            && volumes.insert(name.to_owned(), volume).is_some()
+        {
+            object.problem("name", format!("two volumes are named {name:?}"));
         }
         object.finish();
     }
@@ -75,10 +75,10 @@ fn read_host_path(source: &Object<'_>) -> Option<Volume> {
     let kind = source.word("type", &kinds);
     let path = source.required_text("path");
     let wanted_kind = source.get("type").is_some();
-    if let Some(path) = path {
-        if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            source.problem("path", format!("{path:?} is not an absolute path without '..'"));
-        }
+    if let Some(path) = path
+        && (!path.starts_with('/') || path.split('/').any(|part| part == ".."))
+    {
+        source.problem("path", format!("{path:?} is not an absolute path without '..'"));
     }
     let kind = if wanted_kind { kind? } else { HostPathType::Unset };
     Some(Volume::HostPath { path: PathBuf::from(path?), kind })

@@ -36,7 +36,7 @@ fn instance(container: &str, attempt: u32, state: ContainerState) -> Instance {
 
 fn ready(instances: Vec<Instance>) -> Observed {
     let images = BTreeMap::from([("image".to_owned(), ImageState::Present)]);
-    Observed { instances, images, sandbox: true }
+    Observed { instances, images, sandbox: true, ..Observed::default() }
 }
 
 fn create(container: &str, attempt: u32) -> Action {
@@ -123,7 +123,7 @@ fn policy_always_pulls_before_each_start() {
     pod.containers[0].pull_policy = PullPolicy::Always;
     let mut memory = remember(&pod);
     let pull = Action::Pull { image: "image".into() };
-    assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(0)).actions, [pull.clone()]);
+    assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(0)).actions, std::slice::from_ref(&pull));
     memory.pull_succeeded(&pod, "image");
     assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(1)).actions, [create("web", 0)]);
     let ended = ready(vec![instance("web", 0, exit(1, 1, 2))]);
@@ -231,7 +231,7 @@ fn stop_asks_first_and_kills_at_the_deadline() {
     assert_eq!((first.actions, first.wake), (vec![terminate], Some(Duration::from_secs(130))));
     assert_eq!(step(&pod, &mut memory, &observed, at(129)).actions, []);
     let kill = Action::Kill { id: "web-0".into() };
-    assert_eq!(step(&pod, &mut memory, &observed, at(130)).actions, [kill.clone()]);
+    assert_eq!(step(&pod, &mut memory, &observed, at(130)).actions, std::slice::from_ref(&kill));
     assert_eq!(step(&pod, &mut memory, &observed, at(139)).actions, []);
     assert_eq!(step(&pod, &mut memory, &observed, at(140)).actions, [kill]);
     let ended = ready(vec![instance("web", 0, exit(137, 0, 140))]);
@@ -282,6 +282,20 @@ fn lost_container_of_a_power_cut_runs_again_and_counts_as_a_restart() {
     assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(3)).actions, [create("setup", 1)]);
     step(&pod, &mut memory, &ready(vec![instance("setup", 1, exit(0, 3, 4))]), at(4));
     assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(4)).actions, [create("web", 1)]);
+}
+
+#[test]
+fn pod_that_was_stopped_for_a_shutdown_is_prepared_again_even_without_a_reboot() {
+    let pod = pod(&["setup"], &["web"]);
+    let mut memory = remember(&pod);
+    step(&pod, &mut memory, &ready(vec![instance("setup", 0, exit(0, 0, 1))]), at(1));
+    memory.request_stop(StopReason::Shutdown, Duration::ZERO, at(2));
+    step(&pod, &mut memory, &ready(vec![instance("web", 0, exit(0, 1, 2))]), at(2));
+    let last = step(&pod, &mut memory, &ready(vec![]), at(2));
+    assert_eq!(last.actions, [Action::RemoveSandbox]);
+    memory.stop = None;
+    let mut memory = memory.resume(&pod, "boot");
+    assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(3)).actions, [create("setup", 1)]);
 }
 
 #[test]

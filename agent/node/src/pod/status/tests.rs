@@ -1,6 +1,5 @@
 //! Statuses read back by the published types of Kubernetes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::List;
@@ -24,7 +23,7 @@ fn running(container: &str, attempt: u32) -> Observed {
         id: format!("{container}-{attempt}"),
         state: ContainerState::Running { pid: 1, started_at: at(5).wall },
     };
-    Observed { instances: vec![instance], images: BTreeMap::new(), sandbox: true }
+    Observed { instances: vec![instance], sandbox: true, ..Observed::default() }
 }
 
 fn ended(pod: &Pod, memory: &mut Memory, container: &str, code: i32) {
