@@ -31,6 +31,8 @@ mod task;
 mod tasks;
 mod time;
 mod verity;
+#[cfg(test)]
+mod vm;
 mod watchdog;
 
 use std::path::Path;
