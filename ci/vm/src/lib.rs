@@ -5,12 +5,15 @@
 //! given: every machine works on a copy.
 
 pub mod archive;
+pub mod bare;
+pub mod bench;
 pub mod console;
 pub mod deadline;
 pub mod dhcp;
 pub mod disk;
 pub mod http;
 pub mod machine;
+pub mod payload;
 pub mod phases;
 pub mod power_cut;
 pub mod qmp;

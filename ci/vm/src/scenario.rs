@@ -8,6 +8,10 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holm_image::board::Architecture;
+use holm_image::keys::Keys;
+use holm_image::qemu;
+
 use crate::archive::{self, Image};
 use crate::console::ConsoleError;
 use crate::disk::{Disk, DiskError};
@@ -23,6 +27,18 @@ pub enum ScenarioError {
     /// The environment does not say which image to boot.
     #[error("HOLM_IMAGE names no image; run 'ci/test boot', which builds one and names it")]
     NoImage,
+    /// The environment does not say whose keys to enrol.
+    #[error("HOLM_KEYS names no folder with keys; 'ci/test boot' names it")]
+    NoKeys,
+    /// The keys.
+    #[error(transparent)]
+    Keys(holm_image::keys::Error),
+    /// The variable store for the keys.
+    #[error(transparent)]
+    Variables(#[from] qemu::VariablesError),
+    /// The firmware.
+    #[error(transparent)]
+    Firmware(#[from] qemu::FirmwareError),
     /// A file of the scenario.
     #[error("cannot {what} {}", path.display())]
     File {
@@ -48,6 +64,9 @@ pub enum ScenarioError {
     /// The page.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// The image's kernel is not what it should be.
+    #[error("the image's first slot holds no unified kernel image with an initramfs of some size")]
+    Uki,
     /// The monitor.
     #[error(transparent)]
     Qmp(#[from] QmpError),
@@ -93,15 +112,12 @@ impl Scenario {
         let folder = Folder::new(name)?;
         let disk = Disk::copy(image, folder.0.join("disk.raw"))?;
         let variables = folder.0.join("variables.fd");
-        copy(Path::new("/usr/share/OVMF/OVMF_VARS_4M.fd"), &variables)?;
+        let firmware = qemu::find(Architecture::X86_64, false)?;
+        copy(&firmware.variables, &variables)?;
         let machine = Machine {
             memory_mib: 256,
             processors: 2,
-            boot: BootPath::Firmware {
-                code: "/usr/share/OVMF/OVMF_CODE_4M.fd".into(),
-                variables,
-                secure: false,
-            },
+            boot: BootPath::Firmware { code: firmware.code, variables, secure: false },
             disks: vec![disk.path().to_owned()],
             links: vec![Link::User { forwarded_ports: vec![8080] }],
             firmware_entries: Vec::new(),
@@ -114,9 +130,7 @@ impl Scenario {
     pub fn with_shell(name: &str) -> Result<Self, ScenarioError> {
         let scenario = Self::new(name)?;
         scenario.write_document("[node]\nhostname = \"edge-1\"\n")?;
-        scenario.add_manifest("shell", shell::MANIFEST)?;
-        let image = archive::busybox("localhost/busybox:1", static_busybox()?, &[]);
-        scenario.preload("busybox", &image)?;
+        scenario.add_shell()?;
         Ok(scenario)
     }
 
@@ -127,11 +141,42 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Adds the privileged pod that serves a shell.
+    pub fn add_shell(&self) -> Result<(), ScenarioError> {
+        self.add_manifest("shell", shell::MANIFEST)?;
+        let image = archive::busybox("localhost/busybox:1", static_busybox()?, &[]);
+        self.preload("busybox", &image)
+    }
+
     /// Adds a pod that serves [`PAGE`] on port 8080.
     pub fn add_page(&self) -> Result<(), ScenarioError> {
         self.add_manifest("web", WEB_MANIFEST)?;
+        self.preload_page()
+    }
+
+    /// Adds the image of that pod alone.
+    pub fn preload_page(&self) -> Result<(), ScenarioError> {
         let pages = [("index.html", PAGE)];
         self.preload("web", &archive::busybox("localhost/web:1", static_busybox()?, &pages))
+    }
+
+    /// Lets the firmware check signatures, with the keys in `HOLM_KEYS` enrolled as the owner's.
+    pub fn enforce_secure_boot(&mut self) -> Result<(), ScenarioError> {
+        let keys = std::env::var_os("HOLM_KEYS").ok_or(ScenarioError::NoKeys)?;
+        let keys = Keys::open(Path::new(&keys)).map_err(ScenarioError::Keys)?;
+        let read = |path: PathBuf| match std::fs::read(&path) {
+            Ok(content) => Ok(content),
+            Err(source) => Err(ScenarioError::File { what: "read", path, source }),
+        };
+        let lists: Result<Vec<_>, _> =
+            Keys::names().iter().map(|name| read(keys.path(name, ".esl"))).collect();
+        let lists = lists?;
+        let firmware = qemu::find(Architecture::X86_64, true)?;
+        let store = read(firmware.variables)?;
+        let store = qemu::enrol(&store, [&lists[0], &lists[1], &lists[2]])?;
+        let variables = self.write_file("variables.fd", &store)?;
+        self.machine.boot = BootPath::Firmware { code: firmware.code, variables, secure: true };
+        Ok(())
     }
 
     /// Puts the node document on the boot partition.

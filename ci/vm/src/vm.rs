@@ -117,6 +117,13 @@ impl Vm {
         Shell::open(stream, Deadline::after(wait))
     }
 
+    /// Reads the second serial port as a console, where a payload reports instead of a shell.
+    pub fn second_console(&self) -> Result<Console, VmError> {
+        let path = PathBuf::from(machine::SHELL_SOCKET);
+        let port = self.shell.try_clone();
+        port.map(Console::capture).map_err(|source| VmError::Folder { what: "share", path, source })
+    }
+
     /// The host's address that leads to a TCP port of the node.
     pub fn forwarded(&mut self, port: u16) -> Result<SocketAddr, VmError> {
         let table = self.qmp.monitor("info usernet")?;

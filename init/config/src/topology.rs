@@ -73,13 +73,14 @@ fn check_vlans(links: &[Placing<'_>], root: &Table<'_>) {
         }
         let carrier = links.iter().find(|(other, _)| other.name.as_ref() == Some(&vlan.link));
         let carrier_mtu = carrier.and_then(|(carrier, _)| carrier.mtu);
-        if let (Some(mtu), Some(carrier_mtu)) = (link.mtu, carrier_mtu) {
-            if mtu > carrier_mtu {
-                let what = format!("mtu {mtu} does not fit {:?} with {carrier_mtu}", vlan.link);
-                let right = format!("write {carrier_mtu} or less, or raise that of the carrier");
-                root.problem(placed.mtu.unwrap_or(placed.at), what, right);
-            }
-        }
+        let Some((mtu, most)) = link.mtu.zip(carrier_mtu).filter(|(mtu, most)| mtu > most) else {
+            continue;
+        };
+        root.problem(
+            placed.mtu.unwrap_or(placed.at),
+            format!("mtu {mtu} does not fit {:?} with {most}", vlan.link),
+            format!("write {most} or less, or raise that of the carrier"),
+        );
     }
 }
 

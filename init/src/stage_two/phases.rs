@@ -33,7 +33,6 @@ impl Node {
                     }
                     _ => {
                         mounts::hurry_grace_periods(false);
-                        self.next_release = now();
                         Ok(())
                     }
                 };

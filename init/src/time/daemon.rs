@@ -14,8 +14,9 @@ use super::{dns, exchange, rtc, saved, servers};
 
 /// More servers than this add packets, not truth.
 const MOST_SERVERS: usize = 4;
-/// A changed network leads to a round at once, but never more often than this.
-const LEAST_REST: Duration = Duration::from_secs(8);
+/// A changed network leads to a round soon, but never more often than this: at boot it changes
+/// several times while links and leases come.
+const LEAST_REST: Duration = Duration::from_secs(2);
 
 /// Where the service finds and leaves things.
 #[derive(Debug, Clone)]

@@ -49,6 +49,12 @@ impl Wakeups {
         Ok(Self { signals, network: Some(network), watchdog, ..Self::default() })
     }
 
+    /// As after SIGTERM.
+    #[cfg(test)]
+    pub(crate) fn stopped() -> Self {
+        Self { stopped: true, ..Self::default() }
+    }
+
     /// Waits until one of `sockets` can be read, and says which; none at the deadline.
     pub(crate) fn readable(
         &mut self,
@@ -169,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_stop_ends_every_wait() {
-        let mut wakeups = Wakeups { stopped: true, ..Wakeups::default() };
+        let mut wakeups = Wakeups::stopped();
         assert_eq!(wakeups.rest(far()), Err(Stopped));
         assert_eq!(wakeups.readable(&[], far()), Err(Stopped));
     }

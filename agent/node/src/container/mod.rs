@@ -4,6 +4,30 @@
 //! process. A single-threaded child of the same binary (the shim) creates, reaps and logs each one,
 //! and outlives the agent.
 
+mod capabilities;
+mod cgroup;
+mod complaints;
+mod control;
+mod create;
+mod deadline;
+mod devices;
+mod lines;
+mod liveness;
+mod log_file;
+mod mounts;
+mod payload;
+mod record;
+mod rootfs;
+mod runtime;
+mod seccomp;
+pub mod shim;
+mod signals;
+mod spec;
+mod streams;
+mod user;
+
+pub use runtime::ShimRuntime;
+
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;

@@ -219,7 +219,10 @@ fn settle<'a>(
                     reason: reason.to_owned(),
                     message: None,
                 };
-                memory.record_end(pod, spec, ended, now);
+                let news = memory.record_end(pod, spec, ended, now);
+                if news && !observed.sandbox {
+                    forget_success_of_init(pod, memory, spec);
+                }
             }
             step.actions.push(Action::Delete { id: instance.id.clone() });
             continue;
@@ -242,6 +245,14 @@ fn settle<'a>(
         live.push(*instance);
     }
     live
+}
+
+/// What an init container prepared is gone with the sandbox, even if its end is only seen now.
+fn forget_success_of_init(pod: &Pod, memory: &mut Memory, spec: &ContainerSpec) {
+    let init = pod.init_containers.iter().any(|c| c.name == spec.name);
+    if let Some(container) = memory.containers.get_mut(&spec.name).filter(|_| init) {
+        container.done = container.failed();
+    }
 }
 
 fn end_of(state: &ContainerState, now: Now) -> Option<(Exit, &'static str)> {

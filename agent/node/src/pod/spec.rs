@@ -196,6 +196,8 @@ pub enum EnvValue {
     PodIps,
     /// `status.hostIP`.
     HostIp,
+    /// `spec.nodeName`.
+    NodeName,
 }
 
 /// One entry of `volumeMounts`.
@@ -209,7 +211,7 @@ pub struct VolumeMount {
     pub readonly: bool,
     /// Path below the volume's root. Never absolute and without `..`.
     pub sub_path: Option<PathBuf>,
-    /// `rprivate`, `rslave` or `rshared`.
+    /// `rprivate` or `rslave`.
     pub propagation: &'static str,
 }
 

@@ -54,11 +54,10 @@ pub(crate) fn read(table: &Table<'_>) -> (Link, Placed) {
     });
     let routes: Vec<At<Route>> = routes.collect();
     let mtu = table.integer("mtu", 68..=65535);
-    if let (Some(mtu), true) = (mtu, addresses.iter().any(|net| net.value.addr().is_ipv6())) {
-        if mtu.value < 1280 {
-            let right = "write 1280 or more, or remove the IPv6 addresses";
-            table.problem(mtu.at, "IPv6 needs an mtu of at least 1280", right);
-        }
+    let has_ipv6 = addresses.iter().any(|net| net.value.addr().is_ipv6());
+    if let Some(mtu) = mtu.filter(|mtu| has_ipv6 && mtu.value < 1280) {
+        let right = "write 1280 or more, or remove the IPv6 addresses";
+        table.problem(mtu.at, "IPv6 needs an mtu of at least 1280", right);
     }
     let placed = Placed {
         at: table.place("name").unwrap_or(table.at),

@@ -238,6 +238,15 @@ fn servers_are_found_by_name_and_from_dhcp() {
 }
 
 #[test]
+fn a_stop_saves_the_time_and_ends_the_service() {
+    let world = World::with(&[Manner::Silent]);
+    let mut daemon = world.daemon(ModelClock::wrong_by(0));
+    daemon.wakeups = Wakeups::stopped();
+    daemon.run();
+    assert!(saved::read(&world.folder.path().join("time")).is_some());
+}
+
+#[test]
 fn a_network_that_comes_late_is_worth_a_round_and_one_that_stays_is_not() {
     let world = World::with(&[Manner::WrongBy(0)]);
     let mut daemon = world.daemon_with(ModelClock::in_1970(), vec![], 53);

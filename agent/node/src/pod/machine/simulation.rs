@@ -118,7 +118,8 @@ impl World {
                         assert!(self.initialised.contains(&spec.name), "{} first", spec.name);
                     }
                 }
-                assert_eq!(self.observed.images.get("image"), Some(&ImageState::Present));
+                // A pull that began in the same step leaves the image that is there usable.
+                assert!(self.observed.images.contains_key("image"));
                 if broken {
                     return self.memory.create_failed(container, "Failed", "broken", now);
                 }

@@ -285,6 +285,15 @@ fn lost_container_of_a_power_cut_runs_again_and_counts_as_a_restart() {
 }
 
 #[test]
+fn init_container_that_succeeded_unseen_before_a_power_cut_runs_again() {
+    let pod = pod(&["setup"], &["web"]);
+    let mut memory = remember(&pod).resume(&pod, "next boot");
+    let unseen = Observed { sandbox: false, ..ready(vec![instance("setup", 0, exit(0, 0, 1))]) };
+    step(&pod, &mut memory, &unseen, at(2));
+    assert_eq!(step(&pod, &mut memory, &ready(vec![]), at(2)).actions, [create("setup", 1)]);
+}
+
+#[test]
 fn finished_pod_stays_finished_after_a_reboot() {
     let pod = Pod { restart_policy: RestartPolicy::Never, ..pod(&["setup"], &["web"]) };
     let mut memory = remember(&pod);

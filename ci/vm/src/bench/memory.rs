@@ -1,0 +1,129 @@
+//! Resident memory of each process of Holm and of the whole system, idle with one pod; and the
+//! least memory with which a node serves its page.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::metric::Metrics;
+use crate::http;
+use crate::scenario::{Scenario, ScenarioError};
+use crate::shell::Shell;
+
+const PROCESSES: [(&str, &str); 4] = [
+    ("memory.agent_rss", "/usr/bin/holm agent"),
+    ("memory.network_rss", "/usr/sbin/holm-init network"),
+    ("memory.time_rss", "/usr/sbin/holm-init time"),
+    ("memory.shim_rss", "/usr/bin/holm shim"),
+];
+
+/// Reads the memory of a node that runs the shell's pod and nothing else.
+pub fn measure(image: &Path) -> Result<Metrics, ScenarioError> {
+    let mut scenario = Scenario::with_image("bench-memory", image)?;
+    scenario.add_shell()?;
+    scenario.machine.memory_mib = 128;
+    let (_vm, mut shell) = scenario.boot_with_shell()?;
+    let mut metrics = Metrics::default();
+    let mut add = |name: &str, shell: &mut Shell, pid: &str| -> Result<(), ScenarioError> {
+        let status = shell.succeed(&format!("cat /proc/{pid}/status"))?;
+        metrics.add(name, "MiB", &Vec::from_iter(kib(&status, "VmRSS").map(mib)));
+        Ok(())
+    };
+    add("memory.pid1_rss", &mut shell, "1")?;
+    for (name, command) in PROCESSES {
+        let pid = shell.process(command)?;
+        add(name, &mut shell, &pid)?;
+    }
+    let system = shell.succeed("cat /proc/meminfo")?;
+    if let (Some(total), Some(free)) = (kib(&system, "MemTotal"), kib(&system, "MemAvailable")) {
+        metrics.add("memory.system_total", "MiB", &[mib(total)]);
+        metrics.add("memory.system_used", "MiB", &[mib(total.saturating_sub(free))]);
+    }
+    Ok(metrics)
+}
+
+/// Halves the interval until it is `step` wide: real boots, each of which must serve the page.
+pub fn smallest_ram_that_serves(image: &Path) -> Result<Metrics, ScenarioError> {
+    let mut boots = 0;
+    let smallest = bisect(64, 256, 4, |memory_mib| {
+        boots += 1;
+        serves(image, memory_mib)
+    })?;
+    let mut metrics = Metrics::default();
+    if let Some(smallest) = smallest {
+        metrics.add("memory.smallest_ram_that_serves", "MiB", &[f64::from(smallest)]);
+    }
+    Ok(metrics)
+}
+
+/// True if a node with that memory serves its page. A node too small to start is no failure here.
+fn serves(image: &Path, memory_mib: u32) -> Result<bool, ScenarioError> {
+    let mut scenario = Scenario::with_image("bench-smallest", image)?;
+    scenario.add_page()?;
+    scenario.machine.memory_mib = memory_mib;
+    let mut vm = scenario.start()?;
+    if vm.console.expect(crate::scenario::READY, Duration::from_secs(90)).is_err() {
+        return Ok(false);
+    }
+    let address = vm.forwarded(8080)?;
+    Ok(http::fetch(address, "/", Duration::from_secs(60)).is_ok())
+}
+
+/// The least value on the grid from `low` in steps of `step` that works, where `high` is the
+/// largest tried; `None` if not even that works.
+fn bisect<E>(
+    low: u32,
+    high: u32,
+    step: u32,
+    mut works: impl FnMut(u32) -> Result<bool, E>,
+) -> Result<Option<u32>, E> {
+    if !works(high)? {
+        return Ok(None);
+    }
+    // Invariant: high works, everything below low does not.
+    let (mut low, mut high) = (low, high);
+    while low < high {
+        let middle = low + (high - low) / 2 / step * step;
+        if works(middle)? {
+            high = middle;
+        } else {
+            low = middle + step;
+        }
+    }
+    Ok(Some(high))
+}
+
+/// The number of KiB in a line such as `VmRSS:     1234 kB`.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bisection_finds_the_least_that_works_in_few_trials() {
+        for smallest in (64..=256).step_by(4) {
+            let mut trials = 0;
+            let found = bisect::<()>(64, 256, 4, |memory| {
+                trials += 1;
+                Ok(memory >= smallest)
+            });
+            assert_eq!(found, Ok(Some(smallest)));
+            assert!(trials <= 8, "{trials} trials for {smallest}");
+        }
+        assert_eq!(bisect::<()>(64, 256, 4, |_| Ok(false)), Ok(None));
+    }
+
+    #[test]
+    fn memory_is_read_by_its_whole_name() {
+        let status = "VmRSS:\t    1536 kB\nVmRSSx:\t 9 kB\n";
+        assert_eq!(kib(status, "VmRSS").map(mib), Some(1.5));
+        assert_eq!(kib(status, "VmHWM"), None);
+    }
+}

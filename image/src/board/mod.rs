@@ -1,0 +1,309 @@
+//! Board files: TOML over a shared base, merged and checked. Holds the rules of inheritance.
+//! Must never know how a build does its work.
+
+mod inherit;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use inherit::merge;
+
+/// Everything that a build needs to know about a board.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Board {
+    /// The board file's name without `.toml`; set when it is read.
+    #[serde(skip)]
+    pub name: String,
+    /// The processor.
+    pub architecture: Architecture,
+    /// Where packages come from.
+    pub debian: Debian,
+    /// The packages of each role.
+    pub packages: Packages,
+    /// Firmware files for the root file system.
+    #[serde(default)]
+    pub firmware: Vec<Firmware>,
+    /// How the kernel is started.
+    pub kernel: Kernel,
+    /// How the node binaries are compiled.
+    pub build: Build,
+    /// The root file system.
+    pub root: Root,
+    /// Sizes in MiB of the disk's partitions.
+    pub partitions: Partitions,
+    /// The data file system.
+    pub data: Data,
+    /// Upper bounds in MiB.
+    pub budgets: Budgets,
+    /// Kernel modules.
+    pub modules: Modules,
+}
+
+/// The processor of a board, and what Debian and UEFI call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Architecture {
+    /// 64-bit PCs.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+}
+
+impl Architecture {
+    /// Debian's name.
+    pub fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// The suffix that UEFI and systemd-boot use in file names.
+    pub fn uefi(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x64",
+            Self::Aarch64 => "aa64",
+        }
+    }
+
+    /// The architecture that this program was built for, where it is one of ours.
+    pub fn of_host() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+}
+
+/// The Debian release that packages are taken from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debian {
+    /// Code name of the release.
+    pub suite: String,
+    /// Archive components.
+    pub components: Vec<String>,
+}
+
+/// Package names by role.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Packages {
+    /// The kernel image, or the meta-package that depends on it.
+    pub kernel: String,
+    /// systemd-boot and the EFI stub.
+    pub boot_loader: String,
+    /// The static e2fsck.
+    pub repair: String,
+    /// The trusted certificate authorities.
+    pub certificates: String,
+}
+
+/// Firmware out of one package.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Firmware {
+    /// The package.
+    pub package: String,
+    /// Files below `/usr/lib/firmware`, with `*` as a wildcard inside of one name.
+    pub files: Vec<String>,
+}
+
+/// How the kernel is started.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Kernel {
+    /// Arguments beside those that the build adds.
+    pub command_line: Vec<String>,
+}
+
+/// How the node binaries are compiled.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// The Rust target.
+    pub target: String,
+}
+
+/// The root file system's format.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Root {
+    /// Which file system.
+    pub format: Format,
+    /// The argument to the maker's compression option.
+    pub compression: String,
+}
+
+/// A read-only file system that the kernel and our tools know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// EROFS.
+    Erofs,
+    /// SquashFS.
+    Squashfs,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Erofs => "erofs",
+            Self::Squashfs => "squashfs",
+        })
+    }
+}
+
+/// Partition sizes in MiB.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partitions {
+    /// The EFI system partition.
+    pub boot: u64,
+    /// Each of the two root slots.
+    pub root: u64,
+    /// Identity, configuration, the cluster's database.
+    pub state: u64,
+    /// Images, volumes and logs, as it is in the image.
+    pub data: u64,
+}
+
+/// The data file system.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Data {
+    /// The largest size in GiB that it can grow to while mounted.
+    pub grow_to_gib: u64,
+}
+
+/// Upper bounds in MiB.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budgets {
+    /// Root file system and its verity tree.
+    pub root: u64,
+    /// The unified kernel image.
+    pub uki: u64,
+}
+
+/// Kernel modules by name, with `*` as a wildcard; what they depend on comes along.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modules {
+    /// In the initramfs, and on the root too.
+    pub initramfs: Vec<String>,
+    /// Loaded first by stage one, in this order.
+    pub load: Vec<String>,
+    /// On the root only.
+    pub root: Vec<String>,
+}
+
+/// Why a board file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such board.
+    #[error("there is no board {name:?}; known: {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not TOML, or a key or a value is wrong.
+    #[error("{path}: {said}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        said: String,
+    },
+    /// The files name each other as base.
+    #[error("{path} is among its own bases")]
+    Circle {
+        /// The file seen twice.
+        path: PathBuf,
+    },
+}
+
+/// Reads `<folder>/<name>.toml` and its bases.
+pub fn read(folder: &Path, name: &str) -> Result<Board, Error> {
+    let path = folder.join(format!("{name}.toml"));
+    if !path.is_file() || name.contains('/') {
+        return Err(Error::Unknown { name: name.to_owned(), known: names(folder) });
+    }
+    let read = |path: &Path| std::fs::read_to_string(path);
+    parse(&path, name, &read)
+}
+
+/// As [`read`], with the files' texts from `text`.
+pub fn parse(
+    path: &Path,
+    name: &str,
+    text: &dyn Fn(&Path) -> std::io::Result<String>,
+) -> Result<Board, Error> {
+    let table = inherit::flatten(path, text)?;
+    let invalid = |said: String| Error::Invalid { path: path.to_owned(), said };
+    let mut board = Board::deserialize(table).map_err(|e| invalid(e.message().to_owned()))?;
+    board.name = name.to_owned();
+    // Stage one needs the root's file system whatever the lists say.
+    for list in [&mut board.modules.initramfs, &mut board.modules.load] {
+        list.push(board.root.format.to_string());
+    }
+    check(&board).map_err(invalid)?;
+    Ok(board)
+}
+
+/// The boards in a folder: files that name a base.
+pub fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|file| file.strip_suffix(".toml").map(str::to_owned))
+        .filter(|name| name != "base")
+        .collect();
+    names.sort();
+    names
+}
+
+fn check(board: &Board) -> Result<(), String> {
+    let partitions = &board.partitions;
+    if partitions.root != board.budgets.root {
+        return Err(format!(
+            "partitions.root is {} MiB and budgets.root {} MiB: a slot is as large as its budget",
+            partitions.root, board.budgets.root
+        ));
+    }
+    // Both slots' kernels and a third while it is being written.
+    let needed = 3 * board.budgets.uki + 4;
+    if partitions.boot < needed {
+        return Err(format!(
+            "partitions.boot is {} MiB, but three kernels of budgets.uki need {needed}",
+            partitions.boot
+        ));
+    }
+    for (name, size) in [("state", partitions.state), ("data", partitions.data)] {
+        if size < 64 {
+            return Err(format!("partitions.{name} is {size} MiB; at least 64 are needed"));
+        }
+    }
+    if let Some(word) = board.kernel.command_line.iter().find(|word| word.contains(['\n', '\0'])) {
+        return Err(format!("kernel.command-line has a line break in {word:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Gathers a board's Debian packages: resolves, downloads, verifies, unpacks.
+//! Must never take a file from the host in a package's place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Error, Place, file};
+use crate::apt::{self, Mirrors, Package, Root, Settings};
+use crate::board::{Architecture, Board};
+use crate::digest::Key;
+use crate::steps::Steps;
+use crate::toolbox::{self, Toolbox};
+use crate::{process, progress};
+
+/// A package of the board, unpacked.
+#[derive(Debug, Clone)]
+pub struct Unpacked {
+    /// What the archive says about it.
+    pub package: Package,
+    /// Where its files are.
+    pub folder: PathBuf,
+}
+
+impl Unpacked {
+    /// A file of the package, which it must have.
+    pub fn file(&self, path: &str) -> Result<PathBuf, Error> {
+        let found = self.folder.join(path);
+        if found.is_file() { Ok(found) } else { Err(self.lacking(path)) }
+    }
+
+    pub(super) fn lacking(&self, what: &str) -> Error {
+        Error::Lacking { package: self.package.exact(), what: what.to_owned() }
+    }
+}
+
+/// Everything that comes from Debian.
+pub struct Inputs {
+    /// Kernel and modules.
+    pub kernel: Unpacked,
+    /// systemd-boot and the EFI stub.
+    pub boot_loader: Unpacked,
+    /// The static e2fsck.
+    pub repair: Unpacked,
+    /// Certificate authorities.
+    pub certificates: Unpacked,
+    /// Firmware, in the order of the board file.
+    pub firmware: Vec<Unpacked>,
+    /// The tools.
+    pub tools: Tools,
+}
+
+impl Inputs {
+    /// The packages that a node has files of.
+    pub fn on_node(&self) -> impl Iterator<Item = &Package> {
+        let fixed = [&self.kernel, &self.boot_loader, &self.repair, &self.certificates];
+        fixed.into_iter().chain(&self.firmware).map(|unpacked| &unpacked.package)
+    }
+}
+
+/// The tools alone, with what they were unpacked from.
+pub struct Tools {
+    /// The packages.
+    pub packages: Vec<Package>,
+    /// The tools.
+    pub toolbox: Toolbox,
+}
+
+/// Gets everything that the board names; `notes` gets what a person should know.
+pub fn gather(
+    board: &Board,
+    place: &Place,
+    folder: &Path,
+    steps: &Steps,
+    notes: &mut Vec<String>,
+) -> Result<Inputs, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
+    notes.extend(root.update()?);
+    let architecture = board.architecture.debian();
+    let roles = &board.packages;
+    let show = |name: &str| one(&root, &format!("{name}:{architecture}"));
+    let kernel = show(&apt::kernel_package(&show(&roles.kernel)?))?;
+    let boot_loader = show(&roles.boot_loader)?;
+    let repair = show(&roles.repair)?;
+    let certificates = one(&root, &roles.certificates)?;
+    let firmware = board.firmware.iter().map(|firmware| one(&root, &firmware.package));
+    let firmware = firmware.collect::<Result<Vec<_>, _>>()?;
+    let tools = root.closure(&toolbox::PACKAGES)?;
+
+    let fixed = [&kernel, &boot_loader, &repair, &certificates];
+    let all = fixed.into_iter().chain(&firmware).chain(&tools);
+    root.fetch(&all.cloned().collect::<Vec<_>>())?;
+    let unpacked = |package: Package| -> Result<Unpacked, Error> {
+        let key = Key::new("package/1").input("deb", package.sha256).digest();
+        let name = format!("package-{}", package.name);
+        let folder = steps.run(&name, key, |folder| unpack(&root.file(&package), folder))?;
+        Ok(Unpacked { package, folder })
+    };
+    Ok(Inputs {
+        kernel: unpacked(kernel)?,
+        boot_loader: unpacked(boot_loader)?,
+        repair: unpacked(repair)?,
+        certificates: unpacked(certificates)?,
+        firmware: firmware.into_iter().map(unpacked).collect::<Result<_, _>>()?,
+        tools: unpack_tools(tools, &root, steps)?,
+    })
+}
+
+/// Gets the tools alone.
+pub fn tools(board: &Board, place: &Place, folder: &Path, steps: &Steps) -> Result<Tools, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
+    root.update()?;
+    let packages = root.closure(&toolbox::PACKAGES)?;
+    root.fetch(&packages)?;
+    unpack_tools(packages, &root, steps)
+}
+
+fn one(root: &Root, name: &str) -> Result<Package, apt::Error> {
+    root.show(&[name.to_owned()]).map(|mut found| found.swap_remove(0))
+}
+
+fn unpack_tools(packages: Vec<Package>, root: &Root, steps: &Steps) -> Result<Tools, Error> {
+    let key = Key::new("tools/1");
+    let key = packages.iter().fold(key, |key, package| key.input(&package.name, package.sha256));
+    let folder = steps.run("tools", key.digest(), |folder| {
+        packages.iter().try_for_each(|package| unpack(&root.file(package), folder))
+    })?;
+    Ok(Tools { packages, toolbox: Toolbox::in_folder(folder)? })
+}
+
+fn unpack(package: &Path, folder: &Path) -> Result<(), Error> {
+    let name = package.file_name().unwrap_or_default().to_string_lossy();
+    let bar = progress::spinner(name.split('_').next().unwrap_or_default());
+    let result = process::run(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder));
+    bar.finish_and_clear();
+    Ok(result.map(drop)?)
+}
+
+fn settings(board: &Board, place: &Place, folder: &Path) -> Result<Settings, Error> {
+    let mirrors = mirrors(place)?;
+    let keyring = mirrors.keyring.clone().map(PathBuf::from).filter(|path| path.is_file());
+    let keyring = keyring.unwrap_or_else(debian_keyring);
+    let cache = place.cache.clone().unwrap_or_else(|| folder.join("cache")).join("apt");
+    fs::create_dir_all(&cache).map_err(file("make", &cache))?;
+    let cache = cache.canonicalize().map_err(file("find", &cache))?;
+    let host = Architecture::of_host()
+        .ok_or(Error::Toolbox(toolbox::Error::Architecture(std::env::consts::ARCH)))?;
+    let mut architectures = vec![host.debian().to_owned(), board.architecture.debian().to_owned()];
+    architectures.dedup();
+    Ok(Settings {
+        folder: folder.join("apt"),
+        cache,
+        mirrors,
+        keyring,
+        suite: board.debian.suite.clone(),
+        components: board.debian.components.clone(),
+        architectures,
+        offline: place.offline,
+    })
+}
+
+/// The mirror that was named, or the one that the host itself uses.
+fn mirrors(place: &Place) -> Result<Mirrors, Error> {
+    let trim = |uri: &String| uri.trim_end_matches('/').to_owned();
+    let security = place.security_mirror.as_ref().map(trim);
+    if let Some(archive) = &place.mirror {
+        return Ok(Mirrors { archive: trim(archive), security, keyring: None });
+    }
+    let mut sources = Vec::new();
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    sources.extend(apt::parse_one_line(&read(Path::new("/etc/apt/sources.list"))));
+    let listed = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten();
+    let mut parts: Vec<PathBuf> = listed.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    parts.sort();
+    for path in parts {
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("sources") => sources.extend(apt::parse_deb822(&read(&path))),
+            Some("list") => sources.extend(apt::parse_one_line(&read(&path))),
+            _ => {}
+        }
+    }
+    let found = apt::pick_mirrors(&sources).ok_or(Error::NoMirror)?;
+    Ok(Mirrors { security: security.or(found.security), ..found })
+}
+
+/// Debian renamed the file after bookworm.
+fn debian_keyring() -> PathBuf {
+    let names = ["debian-archive-keyring.pgp", "debian-archive-keyring.gpg"];
+    let paths = names.map(|name| Path::new("/usr/share/keyrings").join(name));
+    let [new, old] = paths;
+    if new.is_file() { new } else { old }
+}

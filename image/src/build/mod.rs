@@ -1,0 +1,220 @@
+//! Builds an image: gathers inputs, plans, checks budgets, writes. Every step is kept under the
+//! digest of its inputs. Must never need root, a loop device, or anything of the host's in an image.
+
+mod contents;
+mod inputs;
+mod manifest;
+mod outputs;
+mod sbom;
+mod source;
+mod stages;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use inputs::{Inputs, gather as gather_inputs};
+pub use outputs::Outputs;
+
+use crate::compile::{self, Binaries};
+use crate::keys::Keys;
+use crate::steps::Steps;
+use crate::toolbox::Toolbox;
+use crate::{apt, board, budget, disk, keys, process, root, steps, toolbox, tree, uki};
+
+/// What a person asks for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The repository.
+    pub workspace: PathBuf,
+    /// The board's name.
+    pub board: String,
+    /// Where steps, keys and results go.
+    pub place: Place,
+    /// Where the disk image goes; the other results go beside it.
+    pub output: Option<PathBuf>,
+    /// The node document for the boot partition.
+    pub config: Option<PathBuf>,
+    /// A folder of Pod manifests for the boot partition.
+    pub manifests: Option<PathBuf>,
+    /// Image archives for the data partition.
+    pub preload: Vec<PathBuf>,
+    /// The image's size in MiB.
+    pub size: Option<u64>,
+    /// Where the owner's keys are.
+    pub keys: Option<PathBuf>,
+    /// Ready-made node binaries.
+    pub binaries: Option<PathBuf>,
+    /// Cargo features for the node binaries.
+    pub features: Vec<String>,
+    /// More kernel arguments.
+    pub append: Vec<String>,
+}
+
+/// Where builds keep things, and where packages come from.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Steps, development keys and results.
+    pub folder: PathBuf,
+    /// Downloaded packages, which may be shared; below `folder` by default.
+    pub cache: Option<PathBuf>,
+    /// Cargo's folder for the node's binaries.
+    pub target: PathBuf,
+    /// The Debian archive, in place of the one that the host uses.
+    pub mirror: Option<String>,
+    /// The archive of security updates that goes with it.
+    pub security_mirror: Option<String>,
+    /// Use nothing but the cache.
+    pub offline: bool,
+}
+
+impl Place {
+    /// The build folder, made and without links in its path, and a lock on it.
+    fn open(&self) -> Result<(PathBuf, fs::File), Error> {
+        fs::create_dir_all(&self.folder).map_err(file("make", &self.folder))?;
+        let folder = self.folder.canonicalize().map_err(file("find", &self.folder))?;
+        let lock = lock(&folder)?;
+        Ok((folder, lock))
+    }
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant is the error of the module that it is named after")]
+pub enum Error {
+    #[error(transparent)]
+    Board(#[from] board::Error),
+    #[error("cannot get the packages")]
+    Apt(#[from] apt::Error),
+    #[error(
+        "apt's configuration names no Debian mirror; \
+         set HOLM_APT_MIRROR to one, as http://…/debian"
+    )]
+    NoMirror,
+    #[error("cannot use the build tools")]
+    Toolbox(#[from] toolbox::Error),
+    #[error("cannot keep a step's result")]
+    Steps(#[from] steps::Error),
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    #[error("the board does not fit the kernel")]
+    Modules(#[from] crate::modules::Error),
+    #[error(transparent)]
+    Compile(#[from] compile::Error),
+    #[error(transparent)]
+    Root(#[from] root::Error),
+    #[error(transparent)]
+    Tree(#[from] tree::Error),
+    #[error("cannot assemble the unified kernel image")]
+    Uki(#[from] uki::Error),
+    #[error("cannot use the signing keys")]
+    Keys(#[from] keys::Error),
+    #[error(transparent)]
+    Budget(#[from] budget::Exceeded),
+    #[error(transparent)]
+    Layout(#[from] disk::LayoutError),
+    #[error(transparent)]
+    Boot(#[from] disk::BootError),
+    #[error(transparent)]
+    Ext4(#[from] disk::Ext4Error),
+    #[error(transparent)]
+    Disk(#[from] disk::WriteError),
+    #[error("cannot {what} {path}")]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{package} holds no {what}")]
+    Lacking { package: String, what: String },
+    #[error("{path} is not a node document:\n{problems}")]
+    Document { path: PathBuf, problems: String },
+    #[error("{path} says something that cannot be understood")]
+    Metadata { path: PathBuf, source: serde_json::Error },
+    #[error("another build is running in {0}")]
+    Busy(PathBuf),
+}
+
+/// Builds what `options` ask for.
+pub fn build(options: &Options) -> Result<Outputs, Error> {
+    let board = board::read(&options.workspace.join("boards"), &options.board)?;
+    source::check_document(options.config.as_deref())?;
+    let (folder, _lock) = options.place.open()?;
+    let steps = Steps::in_folder(folder.join("steps"));
+
+    let mut notes = Vec::new();
+    let inputs = inputs::gather(&board, &options.place, &folder, &steps, &mut notes)?;
+    let keys = open_keys(options, &folder, &inputs.tools.toolbox, &mut notes)?;
+    let source = source::describe(&options.workspace);
+    let binaries = binaries(options, &board)?;
+
+    let stages = stages::Stages { board: &board, inputs: &inputs, steps: &steps, source: &source };
+    let contents = contents::gather(&stages, &binaries)?;
+    let root = stages.root(&contents)?;
+    let initramfs = stages.initramfs(&contents)?;
+    let kernel = stages.kernel(&contents, &root, &initramfs, &options.append, &keys)?;
+    budget::check(&stages::uses(&board, &root, &kernel)?)?;
+    let disk = stages.disk(options, &root, &kernel, &keys)?;
+    let made = outputs::Made { contents, root, initramfs, kernel, disk };
+    outputs::publish(options, &stages, &folder, made, notes)
+}
+
+/// Makes a set of keys in `to`.
+pub fn create_keys(workspace: &Path, place: &Place, to: &Path) -> Result<(), Error> {
+    // Any board's release has the tools.
+    let board = board::read(&workspace.join("boards"), "x86-64")?;
+    let (folder, _lock) = place.open()?;
+    let steps = Steps::in_folder(folder.join("steps"));
+    let tools = inputs::tools(&board, place, &folder, &steps)?;
+    Keys::create(to, &tools.toolbox)?;
+    Ok(())
+}
+
+fn binaries(options: &Options, board: &board::Board) -> Result<Binaries, Error> {
+    if let Some(folder) = &options.binaries {
+        return Ok(Binaries::in_folder(folder));
+    }
+    Ok(compile::compile(&compile::Request {
+        workspace: &options.workspace,
+        target_folder: &options.place.target,
+        target: &board.build.target,
+        features: &options.features,
+        offline: options.place.offline,
+    })?)
+}
+
+/// The named keys, or development keys that are made on the first build.
+fn open_keys(
+    options: &Options,
+    folder: &Path,
+    tools: &Toolbox,
+    notes: &mut Vec<String>,
+) -> Result<Keys, Error> {
+    if let Some(named) = &options.keys {
+        return Ok(Keys::open(named)?);
+    }
+    let folder = folder.join("keys");
+    let keys = match Keys::open(&folder) {
+        Err(keys::Error::Incomplete(_)) if !folder.exists() => Keys::create(&folder, tools)?,
+        other => other?,
+    };
+    notes.push(format!(
+        "signed with the development keys in {}; for nodes in the field make your own \
+         with `holm-image keys` and name them with --keys",
+        folder.display()
+    ));
+    Ok(keys)
+}
+
+/// Only one build at a time in a folder: steps would take each other's places.
+fn lock(folder: &Path) -> Result<fs::File, Error> {
+    use rustix::fs::{FlockOperation, flock};
+    let path = folder.join(".lock");
+    let lock = fs::File::create(&path).map_err(file("make", &path))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy(folder.to_owned())),
+        Err(error) => Err(file("lock", &path)(error.into())),
+    }
+}
+
+fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { what, path, source }
+}

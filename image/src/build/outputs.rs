@@ -1,0 +1,156 @@
+//! Puts the results where people look for them, with the manifest and the SBOM beside the image.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::contents::Gathered;
+use super::manifest::{self, Facts, Output};
+use super::sbom::{self, Metadata};
+use super::stages::{DiskStage, KernelStage, RootStage, Stages, uses};
+use super::{Error, Options, file};
+use crate::budget::Use;
+use crate::digest::Digest;
+use crate::tree::Content;
+use crate::{compile, disk, process};
+
+/// What a build leaves behind.
+#[derive(Debug, Clone)]
+pub struct Outputs {
+    /// The raw disk image.
+    pub image: PathBuf,
+    /// The same, compressed.
+    pub compressed: PathBuf,
+    /// How much of each budget is used.
+    pub uses: [Use; 2],
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+pub(super) struct Made {
+    pub(super) contents: Gathered,
+    pub(super) root: RootStage,
+    pub(super) initramfs: PathBuf,
+    pub(super) kernel: KernelStage,
+    pub(super) disk: DiskStage,
+}
+
+/// Copies results beside the image, each under its final name only when complete.
+pub(super) fn publish(
+    options: &Options,
+    stages: &Stages,
+    folder: &Path,
+    made: Made,
+    notes: Vec<String>,
+) -> Result<Outputs, Error> {
+    let board = stages.board;
+    let image = match &options.output {
+        Some(path) => path.clone(),
+        None => folder.join(&board.name).join(format!("holm-{}.img", board.name)),
+    };
+    let folder = image.parent().filter(|path| *path != Path::new("")).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(file("make", folder))?;
+    let at = |end: &str| image.with_extension(end);
+    let files: [(&Path, PathBuf); 7] = [
+        (&made.disk.image, image.clone()),
+        (&made.disk.compressed, at("img.zst")),
+        (&made.kernel.uki, at("efi")),
+        (&made.kernel.boot_loader, at("boot-loader.efi")),
+        (&made.root.path, at("root")),
+        (&made.contents.kernel, at("vmlinuz")),
+        (&made.initramfs, at("initramfs.zst")),
+    ];
+    let mut listed = Vec::new();
+    for (from, to) in &files {
+        replace(from, to)?;
+        // The raw image is what the compressed one unpacks to; hashing its holes takes seconds.
+        if *from != made.disk.image {
+            listed.push(describe(to)?);
+        }
+    }
+    let line = at("cmdline");
+    write(&line, &format!("{}\n", made.kernel.command_line))?;
+    let uses = uses(board, &made.root, &made.kernel)?;
+    let lock = options.workspace.join("Cargo.lock");
+    let facts = Facts {
+        board,
+        source: stages.source,
+        inputs: stages.inputs,
+        contents: &made.contents,
+        toolchain: &manifest::toolchain(&board.build.target),
+        files: &input_files(options, &made)?,
+        root_hash: &made.root.root_hash,
+        command_line: &made.kernel.command_line,
+        uses: &uses,
+        outputs: &listed,
+    };
+    write(&at("manifest.json"), &format!("{:#}\n", manifest::manifest(&facts)))?;
+    let text = fs::read_to_string(&lock).map_err(file("read", &lock))?;
+    let crates = sbom::linked(&metadata(options, &board.build.target)?, &compile::PACKAGES);
+    let packages = stages.inputs.on_node();
+    let bill = sbom::bill(board, stages.source, packages, &crates, &sbom::checksums(&text));
+    write(&at("cdx.json"), &format!("{bill:#}\n"))?;
+    Ok(Outputs { compressed: at("img.zst"), uses, notes, image })
+}
+
+fn describe(path: &Path) -> Result<Output, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let size = fs::metadata(path).map_err(file("measure", path))?.len();
+    Ok(Output { name, size, digest: Digest::of_file(path).map_err(file("read", path))? })
+}
+
+/// The inputs that are files of the owner or of the repository, by name and digest.
+fn input_files(options: &Options, made: &Made) -> Result<Vec<(String, Digest)>, Error> {
+    let boards = options.workspace.join("boards");
+    let repository = [
+        options.workspace.join("Cargo.lock"),
+        boards.join("base.toml"),
+        boards.join(format!("{}.toml", options.board)),
+    ];
+    let owner = options.config.iter().chain(&options.preload);
+    let digest = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, Digest::of_file(path).map_err(file("read", path))?))
+    };
+    let mut files: Vec<_> =
+        repository.iter().chain(owner).map(digest).collect::<Result<_, Error>>()?;
+    for (name, content) in
+        [("holm-init", &made.contents.root.init), ("holm", &made.contents.root.agent)]
+    {
+        if let Content::File { digest, .. } = content {
+            files.push((name.to_owned(), *digest));
+        }
+    }
+    Ok(files)
+}
+
+fn metadata(options: &Options, target: &str) -> Result<Metadata, Error> {
+    let mut command = Command::new("cargo");
+    command.current_dir(&options.workspace).args(["metadata", "--format-version", "1"]);
+    command.args(["--locked", "--filter-platform", target]);
+    if options.place.offline {
+        command.arg("--offline");
+    }
+    let output = process::run(&mut command)?;
+    let path = PathBuf::from("cargo metadata");
+    serde_json::from_slice(&output.stdout).map_err(|source| Error::Metadata { path, source })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(file("write", path))
+}
+
+/// Copies with holes kept. A copy, not a link: who writes to the result must not reach the step.
+fn replace(from: &Path, to: &Path) -> Result<(), Error> {
+    let mut fresh = to.as_os_str().to_owned();
+    fresh.push(".part");
+    let fresh = PathBuf::from(fresh);
+    let copied = (|| {
+        let mut source = File::open(from)?;
+        let mut target = File::create(&fresh)?;
+        disk::copy_sparse(&mut source, &mut target, 0)?;
+        target.set_len(source.metadata()?.len())?;
+        fs::rename(&fresh, to)
+    })();
+    copied.map_err(file("write", to))
+}

@@ -1,0 +1,71 @@
+//! `holm-image build`.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use holm_image::build::{self, Options};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Board, as a file of boards/ is named
+    #[arg(long)]
+    board: String,
+    /// Where the disk image goes; all other files go beside it
+    /// [default: build/<board>/holm-<board>.img]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Node document for the boot partition
+    #[arg(long, value_name = "FILE", visible_alias = "document")]
+    config: Option<PathBuf>,
+    /// Folder of Pod manifests for the boot partition
+    #[arg(long, value_name = "DIR")]
+    manifests: Option<PathBuf>,
+    /// Container image archive for the data partition; may be repeated
+    #[arg(long, value_name = "FILE")]
+    preload: Vec<PathBuf>,
+    /// Size of the disk image in MiB; what is more than needed goes to data
+    #[arg(long, value_name = "MIB")]
+    size: Option<u64>,
+    /// Owner's keys, as made by `holm-image keys` [default: development keys in build/keys]
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Folder with ready-made holm-init and holm
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    /// Cargo features for the node's binaries, as holm-init/payload
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    features: Vec<String>,
+    /// More kernel arguments, signed with the kernel
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// Use nothing but the cache
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let options = Options {
+        workspace: super::workspace()?,
+        place: super::place(arguments.offline)?,
+        board: arguments.board,
+        output: arguments.output,
+        config: arguments.config,
+        manifests: arguments.manifests,
+        preload: arguments.preload,
+        size: arguments.size,
+        keys: arguments.keys,
+        binaries: arguments.binaries,
+        features: arguments.features,
+        append: arguments.append,
+    };
+    let outputs = build::build(&options)?;
+    for note in &outputs.notes {
+        eprintln!("holm-image: {note}");
+    }
+    for used in &outputs.uses {
+        println!("{used}");
+    }
+    println!("{}", outputs.image.display());
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! `holm-image run`.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use clap::Args;
+use holm_image::board::Architecture;
+use holm_image::keys::Keys;
+use holm_image::process;
+use holm_image::qemu::{self, Boot, Forward, Machine};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Disk image; it stays as it is, changes go to an overlay that ends with QEMU
+    image: PathBuf,
+    /// Write to the image itself
+    #[arg(long)]
+    write: bool,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory: u64,
+    /// Processors
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    cpus: u32,
+    /// No window; the serial line is on the terminal either way
+    #[arg(long)]
+    headless: bool,
+    /// More kernel arguments; may be repeated; not with --secure-boot
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true, conflicts_with = "secure_boot")]
+    append: Vec<String>,
+    /// Lead a port of this machine into the node: [tcp:|udp:][ADDRESS:]HOST:GUEST; may be repeated
+    #[arg(long, value_name = "PORTS")]
+    forward: Vec<Forward>,
+    /// Node document, given through QEMU in place of the image's own
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Enforce Secure Boot with the owner's keys enrolled
+    #[arg(long)]
+    secure_boot: bool,
+    /// Owner's keys for --secure-boot [default: build/keys]
+    #[arg(long, value_name = "DIR")]
+    keys: Option<PathBuf>,
+    /// Processor of the board
+    #[arg(long, value_name = "ARCH", default_value = "x86_64", value_parser = architecture)]
+    architecture: Architecture,
+    /// Words for QEMU, after all others
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+fn architecture(text: &str) -> Result<Architecture, String> {
+    match text {
+        "x86_64" => Ok(Architecture::X86_64),
+        "aarch64" => Ok(Architecture::Aarch64),
+        _ => Err("known are x86_64 and aarch64".to_owned()),
+    }
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let architecture = arguments.architecture;
+    let image = arguments.image.canonicalize();
+    let image = image.map_err(|error| format!("{}: {error}", arguments.image.display()))?;
+    let program = qemu::program(architecture);
+    if !process::is_installed(program) {
+        return Err(format!("{program} is not installed").into());
+    }
+    let scratch = tempfile::Builder::new().prefix("holm-run-").tempdir()?;
+    let variables = variables(&arguments, scratch.path())?;
+    let (disk, disk_format) = match arguments.write {
+        true => (image, "raw"),
+        false => (overlay(&image, scratch.path())?, "qcow2"),
+    };
+    let machine = Machine {
+        architecture,
+        accelerator: qemu::probe(architecture),
+        memory: arguments.memory,
+        cpus: arguments.cpus,
+        boot: Boot::Uefi {
+            code: qemu::find(architecture, arguments.secure_boot)?.code,
+            variables,
+            secure: arguments.secure_boot,
+            append: arguments.append.join(" "),
+        },
+        disk: Some(disk),
+        disk_format: disk_format.to_owned(),
+        headless: arguments.headless,
+        serial: "mon:stdio".to_owned(),
+        forwards: arguments.forward,
+        config: arguments.config,
+        more: arguments.more,
+    };
+    let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// A file of the machine's own for its UEFI variables.
+fn variables(arguments: &Arguments, scratch: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let firmware = qemu::find(arguments.architecture, arguments.secure_boot)?;
+    let mut store = std::fs::read(&firmware.variables)?;
+    if arguments.secure_boot {
+        let folder = match &arguments.keys {
+            Some(folder) => folder.clone(),
+            None => super::place(true)?.folder.join("keys"),
+        };
+        let keys = Keys::open(&folder)?;
+        let read = |name| std::fs::read(keys.path(name, ".esl"));
+        let [pk, kek, db] = [read("PK")?, read("KEK")?, read("db")?];
+        store = qemu::enrol(&store, [&pk, &kek, &db])?;
+    }
+    let path = scratch.join("variables.fd");
+    std::fs::write(&path, store)?;
+    Ok(path)
+}
+
+/// An empty layer over the image.
+fn overlay(image: &Path, scratch: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let path = scratch.join("overlay.qcow2");
+    let mut command = Command::new("qemu-img");
+    command.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(image).arg(&path);
+    process::run(&mut command)?;
+    Ok(path)
+}

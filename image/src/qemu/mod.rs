@@ -1,0 +1,11 @@
+//! Runs images in QEMU. The command line is a pure function, which the VM tests share.
+
+mod accelerator;
+mod arguments;
+mod firmware;
+mod secure_boot;
+
+pub use accelerator::{Accelerator, probe};
+pub use arguments::{Boot, Forward, Forwarding, Machine, arguments, program};
+pub use firmware::{Error as FirmwareError, Firmware, find};
+pub use secure_boot::{Error as VariablesError, enrol};
