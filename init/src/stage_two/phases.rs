@@ -33,6 +33,7 @@ impl Node {
                     }
                     _ => {
                         mounts::hurry_grace_periods(false);
+                        self.next_release = now();
                         Ok(())
                     }
                 };
