@@ -18,9 +18,9 @@ mod lines;
 mod log;
 mod modules;
 mod mounts;
+mod network;
 #[cfg(feature = "payload")]
 mod payload;
-mod network;
 mod service;
 mod shutdown;
 mod stage_one;
@@ -31,6 +31,8 @@ mod task;
 mod tasks;
 mod time;
 mod verity;
+#[cfg(test)]
+mod vm;
 mod watchdog;
 
 use std::path::Path;

@@ -42,11 +42,16 @@ pub(crate) struct Socket(OwnedFd);
 impl Socket {
     /// Opens the socket.
     pub(crate) fn open() -> std::io::Result<Self> {
+        Self::open_at(NOTIFY_SOCKET)
+    }
+
+    /// Opens a socket at `path`.
+    pub(crate) fn open_at(path: &str) -> std::io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
         sockopt::set_socket_passcred(&socket, true)?;
-        let _ = std::fs::remove_file(NOTIFY_SOCKET);
-        bind(&socket, &SocketAddrUnix::new(NOTIFY_SOCKET)?)?;
+        let _ = std::fs::remove_file(path);
+        bind(&socket, &SocketAddrUnix::new(path)?)?;
         Ok(Self(socket))
     }
 

@@ -15,6 +15,7 @@ use crate::service::machine::{Event, Exit};
 use crate::service::notify::{Message, Socket};
 use crate::service::spec::{NAMES, Name};
 use crate::shutdown::{End, Shutdown};
+use crate::syscalls::memory;
 use crate::syscalls::signals::Signals;
 use crate::task::Task;
 use crate::watchdog::Watchdog;
@@ -66,6 +67,8 @@ pub(crate) struct Node {
     pub(crate) health: Health,
     pub(crate) watchdog: Option<Watchdog>,
     pub(crate) next_pet: Moment,
+    /// When the memory that the last events have touched is given back.
+    pub(crate) next_release: Moment,
     pub(crate) shutdown: Option<Shutdown>,
     pub(crate) notify: Option<Socket>,
     pub(crate) control: Control,
@@ -100,6 +103,7 @@ impl Node {
             health: Health::new(now, Duration::from_secs(300)),
             watchdog,
             next_pet: now,
+            next_release: now + LONGEST_SLEEP,
             shutdown: None,
             notify: None,
             control: Control::default(),
@@ -145,6 +149,10 @@ impl Node {
         self.control.tidy(now());
         self.reap();
         self.advance(now());
+        if now() >= self.next_release {
+            memory::release_code();
+            self.next_release = now() + LONGEST_SLEEP;
+        }
     }
 
     /// Blocks until a descriptor is ready or the next deadline is there.

@@ -16,7 +16,8 @@ use crate::{cgroups, kmsg, mounts};
 use std::time::Duration;
 
 /// For how long the agent may be unwell before the node reboots, in seconds, if
-/// the kernel argument `holm.emergency-reboot` says nothing else.
+/// the kernel argument `holm.emergency-reboot` says nothing else; never less than the
+/// minute in which a good agent has proven itself.
 const DEFAULT_PATIENCE: u64 = 300;
 const CRASHES_LIMIT: Duration = Duration::from_secs(60);
 
@@ -32,6 +33,7 @@ impl Node {
                     }
                     _ => {
                         mounts::hurry_grace_periods(false);
+                        self.next_release = now();
                         Ok(())
                     }
                 };
@@ -52,7 +54,7 @@ impl Node {
     fn mount(&mut self) -> Result<(), String> {
         let mounted = mounts::late();
         self.cmdline = Cmdline::read().unwrap_or_default();
-        let patience = self.cmdline.number("holm.emergency-reboot", DEFAULT_PATIENCE);
+        let patience = self.cmdline.number("holm.emergency-reboot", DEFAULT_PATIENCE).max(60);
         self.health = Health::new(now(), Duration::from_secs(patience));
         kmsg::lift_rate_limit();
         #[cfg(feature = "payload")]

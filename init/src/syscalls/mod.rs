@@ -5,6 +5,7 @@ pub(crate) mod device_mapper;
 pub(crate) mod entropy;
 pub(crate) mod ext4;
 pub(crate) mod loopback;
+pub(crate) mod memory;
 pub(crate) mod partition;
 pub(crate) mod processes;
 pub(crate) mod signals;
