@@ -25,8 +25,30 @@ pub(crate) struct Choice {
     pub(crate) folder: &'static str,
     /// What was wrong with the one that was found.
     pub(crate) problems: Vec<String>,
-    /// Whether it is the one that was found, and so the last good one from now on.
-    pub(crate) accepted: bool,
+    /// Where it comes from.
+    pub(crate) source: Source,
+}
+
+/// Where the document in force comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It is the one that was found, and so the last good one from now on.
+    Found,
+    /// It is the last good one.
+    LastGood,
+    /// There is none; the defaults are in force.
+    Defaults,
+}
+
+impl Source {
+    /// What it is called.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Found => "the one that was found",
+            Self::LastGood => "the last good one",
+            Self::Defaults => "the defaults",
+        }
+    }
 }
 
 /// Chooses. Without any document the defaults are in force, and nothing is wrong.
@@ -37,13 +59,19 @@ pub(crate) fn choose(candidate: Option<Candidate>, last_good: Option<&str>) -> C
             config: NodeConfig::default(),
             folder: "/boot",
             problems: Vec::new(),
-            accepted: false,
+            source: Source::Defaults,
         };
     };
     let problems = match text {
         Ok(text) => match holm_config::parse(&text, &name) {
             Ok(config) => {
-                return Choice { text, config, folder, problems: Vec::new(), accepted: true };
+                return Choice {
+                    text,
+                    config,
+                    folder,
+                    problems: Vec::new(),
+                    source: Source::Found,
+                };
             }
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         },
@@ -53,10 +81,11 @@ pub(crate) fn choose(candidate: Option<Candidate>, last_good: Option<&str>) -> C
     // as good as none.
     let fallback = last_good.and_then(|text| {
         let config = holm_config::parse(text, "last-good.toml").ok()?;
-        Some((text.to_owned(), config))
+        Some((text.to_owned(), config, Source::LastGood))
     });
-    let (text, config) = fallback.unwrap_or_default();
-    Choice { text, config, folder, problems, accepted: false }
+    let (text, config, source) =
+        fallback.unwrap_or_else(|| (String::new(), NodeConfig::default(), Source::Defaults));
+    Choice { text, config, folder, problems, source }
 }
 
 #[cfg(test)]
@@ -75,14 +104,14 @@ mod tests {
     #[test]
     fn right_document_is_in_force() {
         let choice = choose(candidate(GOOD), Some(""));
-        assert!(choice.accepted && choice.problems.is_empty());
+        assert!(choice.source == Source::Found && choice.problems.is_empty());
         assert_eq!(choice.config.node.hostname.as_deref(), Some("edge-1"));
     }
 
     #[test]
     fn broken_document_leaves_the_last_good_one_in_force() {
         let choice = choose(candidate(BROKEN), Some(GOOD));
-        assert!(!choice.accepted);
+        assert_eq!(choice.source, Source::LastGood);
         assert_eq!(choice.text, GOOD);
         assert!(choice.problems[0].starts_with("/boot/holm.toml:2:1: "), "{:?}", choice.problems);
         assert!(choice.problems[0].contains("hostname"), "{:?}", choice.problems);
@@ -92,8 +121,10 @@ mod tests {
     fn broken_document_on_a_fresh_node_leaves_the_defaults() {
         let choice = choose(candidate(BROKEN), None);
         assert_eq!((choice.text.as_str(), choice.config), ("", NodeConfig::default()));
+        // One that is there but broken itself is not in force, and not said to be.
         let choice = choose(candidate(BROKEN), Some(BROKEN));
-        assert_eq!(choice.text, "");
+        assert_eq!((choice.text.as_str(), choice.source), ("", Source::Defaults));
+        assert_eq!(choice.source.text(), "the defaults");
     }
 
     #[test]
@@ -108,7 +139,7 @@ mod tests {
     #[test]
     fn node_without_document_has_the_defaults_and_no_problem() {
         let choice = choose(None, Some(GOOD));
-        assert!(choice.problems.is_empty() && !choice.accepted);
+        assert!(choice.problems.is_empty() && choice.source == Source::Defaults);
         assert_eq!(choice.config, NodeConfig::default());
     }
 

@@ -12,7 +12,7 @@ use crate::durable;
 use crate::identity;
 use crate::kmsg;
 use crate::modules::drivers;
-use choice::Choice;
+use choice::{Choice, Source};
 use settings::Settings;
 use std::path::Path;
 
@@ -27,7 +27,7 @@ const MOST_PROBLEMS: usize = 10;
 pub(crate) fn apply() -> Result<Settings, String> {
     let candidate = sources::find();
     let last_good = std::fs::read_to_string(LAST_GOOD).ok();
-    let Choice { text, config, folder, problems, accepted } =
+    let Choice { text, config, folder, problems, source } =
         choice::choose(candidate, last_good.as_deref());
     let mut complaints = Vec::new();
     if !problems.is_empty() {
@@ -38,9 +38,9 @@ pub(crate) fn apply() -> Result<Settings, String> {
         if more > 0 {
             kmsg::announce(&format!("and {more} more problems"));
         }
-        let instead = if last_good.is_some() { "the last good one" } else { "the defaults" };
+        let instead = source.text();
         let count = problems.len();
-        complaints.push(format!("node document has {count} problems; {instead} is in force"));
+        complaints.push(format!("node document has {count} problems; in force: {instead}"));
     }
     let mut check = |what: &str, result: Result<(), String>| {
         if let Err(reason) = result {
@@ -49,7 +49,7 @@ pub(crate) fn apply() -> Result<Settings, String> {
     };
     let text_of = |error: std::io::Error| error.to_string();
     check(IN_FORCE, std::fs::write(IN_FORCE, &text).map_err(text_of));
-    if accepted {
+    if source == Source::Found {
         // Flushed before anybody acts on it.
         let kept = durable::replace(Path::new(LAST_GOOD), text.as_bytes(), 0o600);
         check(LAST_GOOD, kept.map_err(text_of));
