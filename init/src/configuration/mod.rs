@@ -48,11 +48,10 @@ pub(crate) fn apply() -> Result<Settings, String> {
         }
     };
     let text_of = |error: std::io::Error| error.to_string();
-    check(IN_FORCE, std::fs::write(IN_FORCE, &text).map_err(text_of));
+    check(IN_FORCE, keep(Path::new(IN_FORCE), &text).map_err(text_of));
     if source == Source::Found {
         // Flushed before anybody acts on it.
-        let kept = durable::replace(Path::new(LAST_GOOD), text.as_bytes(), 0o600);
-        check(LAST_GOOD, kept.map_err(text_of));
+        check(LAST_GOOD, keep(Path::new(LAST_GOOD), &text).map_err(text_of));
     }
     if let Some(name) = &config.node.hostname {
         check("host name", identity::set_hostname(name).map_err(text_of));
@@ -66,4 +65,28 @@ pub(crate) fn apply() -> Result<Settings, String> {
         log_files: config.log.files,
         complaint: (!complaints.is_empty()).then(|| complaints.join("; ")),
     })
+}
+
+/// Writes a document for root alone: it may hold passwords of registries.
+fn keep(path: &Path, text: &str) -> std::io::Result<()> {
+    durable::replace(path, text.as_bytes(), 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn documents_are_for_root_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("holm.toml");
+        // An empty one too: services expect the file.
+        for text in ["", "[node]\n"] {
+            keep(&path, text).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
 }
