@@ -8,8 +8,8 @@ use crate::cmdline::Cmdline;
 use std::io::Read;
 use std::path::Path;
 
-/// A document longer than this is refused by its parser.
-const LONGEST: u64 = (256 << 10) + 1;
+/// A document longer than this is refused by its parser, too.
+const LONGEST: u64 = 64 << 10;
 const ARGUMENT: &str = "holm.config";
 /// Where paths in a document without a folder of its own lead.
 const BOOT: &str = "/boot";
@@ -46,8 +46,12 @@ fn from_argument(cmdline: &Cmdline) -> Option<Candidate> {
 /// A file that is not there is no candidate; one that cannot be read is one.
 fn from_file(path: &Path, folder: &'static str, name: &str) -> Option<Candidate> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST).read_to_end(&mut bytes));
+    let read = std::fs::File::open(path).and_then(|f| f.take(LONGEST + 1).read_to_end(&mut bytes));
     let text = match read {
+        // Its end may be cut off within a letter.
+        Ok(length) if length as u64 > LONGEST => {
+            Err(format!("is too long; keep it within {LONGEST} bytes"))
+        }
         Ok(_) => utf8(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -94,6 +98,25 @@ mod tests {
         assert_eq!(from_file(Path::new("/nonexistent/holm.toml"), BOOT, "x"), None);
         let folder = from_file(Path::new("/"), BOOT, "x").unwrap();
         assert!(folder.text.unwrap_err().starts_with("cannot be read"));
+    }
+
+    #[test]
+    fn longest_document_is_that_of_the_parser() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("holm.toml");
+        let found = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            from_file(&path, BOOT, "x").unwrap().text
+        };
+        let longest = "#".repeat(LONGEST as usize);
+        assert_eq!(holm_config::parse(&longest, "x"), Ok(holm_config::NodeConfig::default()));
+        assert_eq!(found(&longest), Ok(longest.clone()));
+        let refused = Err("is too long; keep it within 65536 bytes".to_owned());
+        for more in ["#", "\u{e9}"] {
+            let longer = longest.clone() + more;
+            assert!(holm_config::parse(&longer, "x").is_err());
+            assert_eq!(found(&longer), refused);
+        }
     }
 
     #[test]
