@@ -3,6 +3,9 @@
 
 use holm_config::NodeConfig;
 
+/// Where the paths of a document without a folder of its own lead.
+pub(crate) const BOOT: &str = "/boot";
+
 /// A document that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
@@ -51,41 +54,61 @@ impl Source {
     }
 }
 
-/// Chooses. Without any document the defaults are in force, and nothing is wrong.
-pub(crate) fn choose(candidate: Option<Candidate>, last_good: Option<&str>) -> Choice {
-    let Some(Candidate { name, folder, text }) = candidate else {
-        return Choice {
-            text: String::new(),
-            config: NodeConfig::default(),
-            folder: "/boot",
-            problems: Vec::new(),
-            source: Source::Defaults,
-        };
-    };
-    let problems = match text {
-        Ok(text) => match holm_config::parse(&text, &name) {
-            Ok(config) => {
-                return Choice {
-                    text,
-                    config,
-                    folder,
-                    problems: Vec::new(),
-                    source: Source::Found,
-                };
-            }
-            Err(problems) => problems.iter().map(ToString::to_string).collect(),
-        },
-        Err(reason) => vec![format!("{name}: {reason}")],
-    };
+/// What the search for a document gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// This one.
+    Document(Candidate),
+    /// Every place was looked at, and there is none.
+    Nothing,
+    /// The boot partition could not be looked at; what the state partition has.
+    Unseen(Option<Candidate>),
+}
+
+const UNSEEN: &str = "/boot/holm.toml: cannot be looked at, the boot partition is not mounted";
+
+/// Chooses. Without any document the defaults are in force, and nothing is wrong;
+/// but that a document could not be looked at does not mean that there is none.
+pub(crate) fn choose(found: Found, last_good: Option<&str>) -> Choice {
+    let mut problems = Vec::new();
     // A last good document that has become wrong (an older Holm accepted it) is
     // as good as none.
-    let fallback = last_good.and_then(|text| {
+    let mut fallback = last_good.and_then(|text| {
         let config = holm_config::parse(text, "last-good.toml").ok()?;
         Some((text.to_owned(), config, Source::LastGood))
     });
+    let candidate = match found {
+        Found::Document(candidate) => Some(candidate),
+        Found::Nothing => {
+            fallback = None;
+            None
+        }
+        Found::Unseen(other) => {
+            problems.push(UNSEEN.to_owned());
+            other.filter(|_| fallback.is_none())
+        }
+    };
+    let mut folder = BOOT;
+    if let Some(candidate) = candidate {
+        folder = candidate.folder;
+        match read(candidate) {
+            Ok((text, config)) => {
+                return Choice { text, config, folder, problems, source: Source::Found };
+            }
+            Err(reasons) => problems.extend(reasons),
+        }
+    }
     let (text, config, source) =
         fallback.unwrap_or_else(|| (String::new(), NodeConfig::default(), Source::Defaults));
     Choice { text, config, folder, problems, source }
+}
+
+fn read(Candidate { name, text, .. }: Candidate) -> Result<(String, NodeConfig), Vec<String>> {
+    let text = text.map_err(|reason| vec![format!("{name}: {reason}")])?;
+    match holm_config::parse(&text, &name) {
+        Ok(config) => Ok((text, config)),
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -96,9 +119,9 @@ mod tests {
     const GOOD: &str = "[node]\nhostname = \"edge-1\"\n";
     const BROKEN: &str = "[node]\nhostnme = \"edge-2\"\n";
 
-    fn candidate(text: &str) -> Option<Candidate> {
+    fn candidate(text: &str) -> Found {
         let text = Ok(text.to_owned());
-        Some(Candidate { name: "/boot/holm.toml".into(), folder: "/boot", text })
+        Found::Document(Candidate { name: "/boot/holm.toml".into(), folder: "/boot", text })
     }
 
     #[test]
@@ -131,16 +154,35 @@ mod tests {
     fn unreadable_document_is_a_problem_too() {
         let text = Err("is not UTF-8 text".to_owned());
         let candidate = Candidate { name: "holm.config".into(), folder: "/boot", text };
-        let choice = choose(Some(candidate), Some(GOOD));
+        let choice = choose(Found::Document(candidate), Some(GOOD));
         assert_eq!(choice.problems, ["holm.config: is not UTF-8 text"]);
         assert_eq!(choice.text, GOOD);
     }
 
     #[test]
     fn node_without_document_has_the_defaults_and_no_problem() {
-        let choice = choose(None, Some(GOOD));
+        let choice = choose(Found::Nothing, Some(GOOD));
         assert!(choice.problems.is_empty() && choice.source == Source::Defaults);
         assert_eq!(choice.config, NodeConfig::default());
+    }
+
+    #[test]
+    fn unseen_document_leaves_the_last_good_one_in_force() {
+        let choice = choose(Found::Unseen(None), Some(GOOD));
+        assert_eq!((choice.text.as_str(), choice.source), (GOOD, Source::LastGood));
+        assert_eq!(choice.problems, [UNSEEN]);
+        let choice = choose(Found::Unseen(None), None);
+        assert_eq!((choice.source, choice.problems.len()), (Source::Defaults, 1));
+    }
+
+    #[test]
+    fn state_partition_speaks_when_the_boot_partition_is_unseen_and_nothing_was_good() {
+        let text = Ok(GOOD.to_owned());
+        let state = Candidate { name: "/state/holm.toml".into(), folder: "/state", text };
+        let choice = choose(Found::Unseen(Some(state.clone())), None);
+        assert_eq!((choice.source, choice.folder), (Source::Found, "/state"));
+        let choice = choose(Found::Unseen(Some(state)), Some(""));
+        assert_eq!((choice.source, choice.text.as_str()), (Source::LastGood, ""));
     }
 
     proptest! {

@@ -25,10 +25,10 @@ const MOST_PROBLEMS: usize = 10;
 
 /// Does it all, and gives what PID 1 needs to know.
 pub(crate) fn apply() -> Result<Settings, String> {
-    let candidate = sources::find();
+    let found = sources::find();
     let last_good = std::fs::read_to_string(LAST_GOOD).ok();
     let Choice { text, config, folder, problems, source } =
-        choice::choose(candidate, last_good.as_deref());
+        choice::choose(found, last_good.as_deref());
     let mut complaints = Vec::new();
     if !problems.is_empty() {
         for problem in problems.iter().take(MOST_PROBLEMS) {

@@ -3,16 +3,15 @@
 //! partition. Reads only.
 
 use super::base64;
-use super::choice::Candidate;
+use super::choice::{BOOT, Candidate, Found};
 use crate::cmdline::Cmdline;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A document longer than this is refused by its parser, too.
 const LONGEST: u64 = 64 << 10;
 const ARGUMENT: &str = "holm.config";
-/// Where paths in a document without a folder of its own lead.
-const BOOT: &str = "/boot";
 
 /// File, folder that its paths are relative to, what it is called.
 const FILES: [(&str, &str, &str); 3] = [
@@ -22,17 +21,30 @@ const FILES: [(&str, &str, &str); 3] = [
 ];
 
 /// The document, if there is any.
-pub(crate) fn find() -> Option<Candidate> {
+pub(crate) fn find() -> Found {
     let cmdline = Cmdline::read().unwrap_or_default();
     let [fw_cfg, boot, state] =
         FILES.map(|(path, folder, name)| from_file(Path::new(path), folder, name));
-    first([fw_cfg, from_argument(&cmdline), boot, state])
+    first([fw_cfg, from_argument(&cmdline), boot, state], is_mounted(Path::new(BOOT)))
 }
 
 /// The order above is the precedence: what whoever starts the machine says beats
-/// what lies on its disk.
-fn first(places: [Option<Candidate>; 4]) -> Option<Candidate> {
-    places.into_iter().flatten().next()
+/// what lies on its disk. Without the boot partition nobody knows whether there is
+/// one that beats that of the state partition.
+fn first([fw_cfg, argument, boot, state]: [Option<Candidate>; 4], boot_is_there: bool) -> Found {
+    match (fw_cfg.or(argument).or(boot), state) {
+        (Some(candidate), _) => Found::Document(candidate),
+        (None, state) if !boot_is_there => Found::Unseen(state),
+        (None, Some(candidate)) => Found::Document(candidate),
+        (None, None) => Found::Nothing,
+    }
+}
+
+/// Whether something is mounted on the folder `path`.
+fn is_mounted(path: &Path) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    let parent = path.parent().and_then(device);
+    device(path).is_some_and(|own| Some(own) != parent)
 }
 
 fn from_argument(cmdline: &Cmdline) -> Option<Candidate> {
@@ -77,11 +89,28 @@ mod tests {
 
     #[test]
     fn whoever_starts_the_machine_beats_its_disk() {
-        let name = |places| first(places).map(|candidate| candidate.name);
+        let name = |places| match first(places, true) {
+            Found::Document(candidate) => Some(candidate.name),
+            Found::Nothing => None,
+            Found::Unseen(_) => panic!("the boot partition is there"),
+        };
         let all = [named("fw_cfg"), named("argument"), named("boot"), named("state")];
         assert_eq!(name(all), Some("fw_cfg".into()));
         assert_eq!(name([None, None, named("boot"), named("state")]), Some("boot".into()));
         assert_eq!(name([None, None, None, None]), None);
+    }
+
+    #[test]
+    fn without_the_boot_partition_nothing_is_known_of_its_document() {
+        let first = |places| first(places, false);
+        assert_eq!(first([None, None, None, None]), Found::Unseen(None));
+        let state = named("state");
+        assert_eq!(first([None, None, None, state.clone()]), Found::Unseen(state.clone()));
+        let argument = named("argument");
+        let found = first([None, argument.clone(), None, state]);
+        assert_eq!(Some(found), argument.map(Found::Document));
+        assert!(is_mounted(Path::new("/proc")));
+        assert!(!is_mounted(Path::new("/proc/self")) && !is_mounted(Path::new("/nonexistent")));
     }
 
     #[test]
