@@ -1,10 +1,13 @@
 //! Which document is in force: the one that was found if it is right, else the
 //! last good one, else the defaults. Pure.
 
+use super::last_good::LastGood;
 use holm_config::NodeConfig;
 
 /// Where the paths of a document without a folder of its own lead.
 pub(crate) const BOOT: &str = "/boot";
+/// The other folder that a document may come from.
+pub(crate) const STATE: &str = "/state";
 
 /// A document that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +72,14 @@ const UNSEEN: &str = "/boot/holm.toml: cannot be looked at, the boot partition i
 
 /// Chooses. Without any document the defaults are in force, and nothing is wrong;
 /// but that a document could not be looked at does not mean that there is none.
-pub(crate) fn choose(found: Found, last_good: Option<&str>) -> Choice {
+pub(crate) fn choose(found: Found, last_good: Option<LastGood>) -> Choice {
     let mut problems = Vec::new();
     // A last good document that has become wrong (an older Holm accepted it) is
     // as good as none.
-    let mut fallback = last_good.and_then(|text| {
-        let config = holm_config::parse(text, "last-good.toml").ok()?;
-        Some((text.to_owned(), config, Source::LastGood))
+    let mut fallback = last_good.and_then(|LastGood { folder, text }| {
+        let config = holm_config::parse(&text, "last-good.toml").ok()?;
+        let (problems, source) = (Vec::new(), Source::LastGood);
+        Some(Choice { text, config, folder, problems, source })
     });
     let candidate = match found {
         Found::Document(candidate) => Some(candidate),
@@ -85,12 +89,12 @@ pub(crate) fn choose(found: Found, last_good: Option<&str>) -> Choice {
         }
         Found::Unseen(other) => {
             problems.push(UNSEEN.to_owned());
-            other.filter(|_| fallback.is_none())
+            // One of the state partition was the last good one, or beaten by it.
+            other.filter(|_| fallback.as_ref().is_none_or(|good| good.folder == STATE))
         }
     };
-    let mut folder = BOOT;
     if let Some(candidate) = candidate {
-        folder = candidate.folder;
+        let folder = candidate.folder;
         match read(candidate) {
             Ok((text, config)) => {
                 return Choice { text, config, folder, problems, source: Source::Found };
@@ -98,9 +102,14 @@ pub(crate) fn choose(found: Found, last_good: Option<&str>) -> Choice {
             Err(reasons) => problems.extend(reasons),
         }
     }
-    let (text, config, source) =
-        fallback.unwrap_or_else(|| (String::new(), NodeConfig::default(), Source::Defaults));
-    Choice { text, config, folder, problems, source }
+    let choice = fallback.unwrap_or_else(|| Choice {
+        text: String::new(),
+        config: NodeConfig::default(),
+        folder: BOOT,
+        problems: Vec::new(),
+        source: Source::Defaults,
+    });
+    Choice { problems, ..choice }
 }
 
 fn read(Candidate { name, text, .. }: Candidate) -> Result<(String, NodeConfig), Vec<String>> {
@@ -124,16 +133,20 @@ mod tests {
         Found::Document(Candidate { name: "/boot/holm.toml".into(), folder: "/boot", text })
     }
 
+    fn last_good(text: &str) -> Option<LastGood> {
+        Some(LastGood { folder: BOOT, text: text.to_owned() })
+    }
+
     #[test]
     fn right_document_is_in_force() {
-        let choice = choose(candidate(GOOD), Some(""));
+        let choice = choose(candidate(GOOD), last_good(""));
         assert!(choice.source == Source::Found && choice.problems.is_empty());
         assert_eq!(choice.config.node.hostname.as_deref(), Some("edge-1"));
     }
 
     #[test]
     fn broken_document_leaves_the_last_good_one_in_force() {
-        let choice = choose(candidate(BROKEN), Some(GOOD));
+        let choice = choose(candidate(BROKEN), last_good(GOOD));
         assert_eq!(choice.source, Source::LastGood);
         assert_eq!(choice.text, GOOD);
         assert!(choice.problems[0].starts_with("/boot/holm.toml:2:1: "), "{:?}", choice.problems);
@@ -145,7 +158,7 @@ mod tests {
         let choice = choose(candidate(BROKEN), None);
         assert_eq!((choice.text.as_str(), choice.config), ("", NodeConfig::default()));
         // One that is there but broken itself is not in force, and not said to be.
-        let choice = choose(candidate(BROKEN), Some(BROKEN));
+        let choice = choose(candidate(BROKEN), last_good(BROKEN));
         assert_eq!((choice.text.as_str(), choice.source), ("", Source::Defaults));
         assert_eq!(choice.source.text(), "the defaults");
     }
@@ -154,21 +167,21 @@ mod tests {
     fn unreadable_document_is_a_problem_too() {
         let text = Err("is not UTF-8 text".to_owned());
         let candidate = Candidate { name: "holm.config".into(), folder: "/boot", text };
-        let choice = choose(Found::Document(candidate), Some(GOOD));
+        let choice = choose(Found::Document(candidate), last_good(GOOD));
         assert_eq!(choice.problems, ["holm.config: is not UTF-8 text"]);
         assert_eq!(choice.text, GOOD);
     }
 
     #[test]
     fn node_without_document_has_the_defaults_and_no_problem() {
-        let choice = choose(Found::Nothing, Some(GOOD));
+        let choice = choose(Found::Nothing, last_good(GOOD));
         assert!(choice.problems.is_empty() && choice.source == Source::Defaults);
         assert_eq!(choice.config, NodeConfig::default());
     }
 
     #[test]
     fn unseen_document_leaves_the_last_good_one_in_force() {
-        let choice = choose(Found::Unseen(None), Some(GOOD));
+        let choice = choose(Found::Unseen(None), last_good(GOOD));
         assert_eq!((choice.text.as_str(), choice.source), (GOOD, Source::LastGood));
         assert_eq!(choice.problems, [UNSEEN]);
         let choice = choose(Found::Unseen(None), None);
@@ -181,14 +194,25 @@ mod tests {
         let state = Candidate { name: "/state/holm.toml".into(), folder: "/state", text };
         let choice = choose(Found::Unseen(Some(state.clone())), None);
         assert_eq!((choice.source, choice.folder), (Source::Found, "/state"));
-        let choice = choose(Found::Unseen(Some(state)), Some(""));
+        let choice = choose(Found::Unseen(Some(state.clone())), last_good(""));
         assert_eq!((choice.source, choice.text.as_str()), (Source::LastGood, ""));
+        // The node has its document there, and this is the new one.
+        let good = LastGood { folder: STATE, text: String::new() };
+        let choice = choose(Found::Unseen(Some(state)), Some(good));
+        assert_eq!((choice.source, choice.text.as_str()), (Source::Found, GOOD));
+    }
+
+    #[test]
+    fn last_good_document_keeps_its_own_folder() {
+        let good = LastGood { folder: STATE, text: GOOD.to_owned() };
+        let choice = choose(candidate(BROKEN), Some(good));
+        assert_eq!((choice.source, choice.folder), (Source::LastGood, STATE));
     }
 
     proptest! {
         #[test]
         fn what_is_in_force_is_always_right(text in ".{0,80}", last in ".{0,80}") {
-            let choice = choose(candidate(&text), Some(&last));
+            let choice = choose(candidate(&text), last_good(&last));
             prop_assert_eq!(holm_config::parse(&choice.text, "x"), Ok(choice.config));
         }
     }

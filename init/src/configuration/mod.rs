@@ -4,6 +4,7 @@
 
 mod base64;
 mod choice;
+mod last_good;
 pub(crate) mod settings;
 mod sources;
 mod sysctls;
@@ -13,6 +14,7 @@ use crate::identity;
 use crate::kmsg;
 use crate::modules::drivers;
 use choice::{Choice, Source};
+use last_good::LastGood;
 use settings::Settings;
 use std::path::Path;
 
@@ -26,9 +28,8 @@ const MOST_PROBLEMS: usize = 10;
 /// Does it all, and gives what PID 1 needs to know.
 pub(crate) fn apply() -> Result<Settings, String> {
     let found = sources::find();
-    let last_good = std::fs::read_to_string(LAST_GOOD).ok();
-    let Choice { text, config, folder, problems, source } =
-        choice::choose(found, last_good.as_deref());
+    let last_good = std::fs::read_to_string(LAST_GOOD).ok().map(|kept| LastGood::decode(&kept));
+    let Choice { text, config, folder, problems, source } = choice::choose(found, last_good);
     let mut complaints = Vec::new();
     if !problems.is_empty() {
         for problem in problems.iter().take(MOST_PROBLEMS) {
@@ -51,7 +52,8 @@ pub(crate) fn apply() -> Result<Settings, String> {
     check(IN_FORCE, keep(Path::new(IN_FORCE), &text).map_err(text_of));
     if source == Source::Found {
         // Flushed before anybody acts on it.
-        check(LAST_GOOD, keep(Path::new(LAST_GOOD), &text).map_err(text_of));
+        let kept = LastGood::encode(folder, &text);
+        check(LAST_GOOD, keep(Path::new(LAST_GOOD), &kept).map_err(text_of));
     }
     if let Some(name) = &config.node.hostname {
         check("host name", identity::set_hostname(name).map_err(text_of));

@@ -3,7 +3,7 @@
 //! partition. Reads only.
 
 use super::base64;
-use super::choice::{BOOT, Candidate, Found};
+use super::choice::{BOOT, Candidate, Found, STATE};
 use crate::cmdline::Cmdline;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -17,7 +17,7 @@ const ARGUMENT: &str = "holm.config";
 const FILES: [(&str, &str, &str); 3] = [
     ("/sys/firmware/qemu_fw_cfg/by_name/opt/holm/holm.toml/raw", BOOT, "fw_cfg:opt/holm/holm.toml"),
     ("/boot/holm.toml", BOOT, "/boot/holm.toml"),
-    ("/state/holm.toml", "/state", "/state/holm.toml"),
+    ("/state/holm.toml", STATE, "/state/holm.toml"),
 ];
 
 /// The document, if there is any.
