@@ -59,7 +59,12 @@ pub(crate) fn apply() -> Result<Settings, String> {
         check("host name", identity::set_hostname(name).map_err(text_of));
     }
     check("kernel modules", drivers::load_needed(&config.kernel.modules));
-    check("kernel settings", sysctls::apply(&config.kernel.sysctls));
+    let (skipped, set) = sysctls::apply(&config.kernel.sysctls);
+    check("kernel settings", set);
+    if !skipped.is_empty() {
+        let skipped = skipped.join(", ");
+        kmsg::announce(&format!("kernel settings skipped, their links are not there: {skipped}"));
+    }
     Ok(Settings {
         folder: folder.to_owned(),
         watchdog_seconds: config.watchdog.timeout.as_secs(),
