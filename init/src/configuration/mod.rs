@@ -4,6 +4,7 @@
 
 mod base64;
 mod choice;
+mod last_good;
 pub(crate) mod settings;
 mod sources;
 mod sysctls;
@@ -12,7 +13,8 @@ use crate::durable;
 use crate::identity;
 use crate::kmsg;
 use crate::modules::drivers;
-use choice::Choice;
+use choice::{Choice, Source};
+use last_good::LastGood;
 use settings::Settings;
 use std::path::Path;
 
@@ -25,10 +27,9 @@ const MOST_PROBLEMS: usize = 10;
 
 /// Does it all, and gives what PID 1 needs to know.
 pub(crate) fn apply() -> Result<Settings, String> {
-    let candidate = sources::find();
-    let last_good = std::fs::read_to_string(LAST_GOOD).ok();
-    let Choice { text, config, folder, problems, accepted } =
-        choice::choose(candidate, last_good.as_deref());
+    let found = sources::find();
+    let last_good = std::fs::read_to_string(LAST_GOOD).ok().map(|kept| LastGood::decode(&kept));
+    let Choice { text, config, folder, problems, source } = choice::choose(found, last_good);
     let mut complaints = Vec::new();
     if !problems.is_empty() {
         for problem in problems.iter().take(MOST_PROBLEMS) {
@@ -38,9 +39,9 @@ pub(crate) fn apply() -> Result<Settings, String> {
         if more > 0 {
             kmsg::announce(&format!("and {more} more problems"));
         }
-        let instead = if last_good.is_some() { "the last good one" } else { "the defaults" };
+        let instead = source.text();
         let count = problems.len();
-        complaints.push(format!("node document has {count} problems; {instead} is in force"));
+        complaints.push(format!("node document has {count} problems; in force: {instead}"));
     }
     let mut check = |what: &str, result: Result<(), String>| {
         if let Err(reason) = result {
@@ -48,17 +49,22 @@ pub(crate) fn apply() -> Result<Settings, String> {
         }
     };
     let text_of = |error: std::io::Error| error.to_string();
-    check(IN_FORCE, std::fs::write(IN_FORCE, &text).map_err(text_of));
-    if accepted {
+    check(IN_FORCE, keep(Path::new(IN_FORCE), &text).map_err(text_of));
+    if source == Source::Found {
         // Flushed before anybody acts on it.
-        let kept = durable::replace(Path::new(LAST_GOOD), text.as_bytes(), 0o600);
-        check(LAST_GOOD, kept.map_err(text_of));
+        let kept = LastGood::encode(folder, &text);
+        check(LAST_GOOD, keep(Path::new(LAST_GOOD), &kept).map_err(text_of));
     }
     if let Some(name) = &config.node.hostname {
         check("host name", identity::set_hostname(name).map_err(text_of));
     }
     check("kernel modules", drivers::load_needed(&config.kernel.modules));
-    check("kernel settings", sysctls::apply(&config.kernel.sysctls));
+    let (skipped, set) = sysctls::apply(&config.kernel.sysctls);
+    check("kernel settings", set);
+    if !skipped.is_empty() {
+        let skipped = skipped.join(", ");
+        kmsg::announce(&format!("kernel settings skipped, their links are not there: {skipped}"));
+    }
     Ok(Settings {
         folder: folder.to_owned(),
         watchdog_seconds: config.watchdog.timeout.as_secs(),
@@ -66,4 +72,28 @@ pub(crate) fn apply() -> Result<Settings, String> {
         log_files: config.log.files,
         complaint: (!complaints.is_empty()).then(|| complaints.join("; ")),
     })
+}
+
+/// Writes a document for root alone: it may hold passwords of registries.
+fn keep(path: &Path, text: &str) -> std::io::Result<()> {
+    durable::replace(path, text.as_bytes(), 0o600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn documents_are_for_root_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("holm.toml");
+        // An empty one too: services expect the file.
+        for text in ["", "[node]\n"] {
+            keep(&path, text).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! Kernel settings: what every node needs, and over it what the document says.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind::NotFound;
+use std::io::Write;
 use std::path::Path;
 
 /// What every node needs, by the path below `/proc/sys`.
@@ -36,16 +39,43 @@ fn plan(wanted: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
 }
 
 /// Writes the settings. Goes on after a failure; only those that the document
-/// asked for are errors, for a kernel may lack a default's subject.
-pub(crate) fn apply(wanted: &BTreeMap<String, String>) -> Result<(), String> {
-    let mut failures = Vec::new();
+/// asked for are errors, for a kernel may lack a default's subject. Gives those
+/// that were skipped because their link is not there: VLANs and the like come
+/// only with the network.
+pub(crate) fn apply(wanted: &BTreeMap<String, String>) -> (Vec<String>, Result<(), String>) {
+    apply_below(Path::new("/proc/sys"), wanted)
+}
+
+fn apply_below(
+    root: &Path,
+    wanted: &BTreeMap<String, String>,
+) -> (Vec<String>, Result<(), String>) {
+    let (mut skipped, mut failures) = (Vec::new(), Vec::new());
     for (path, value) in plan(wanted) {
-        let written = std::fs::write(Path::new("/proc/sys").join(path), format!("{value}\n"));
-        if let (Err(error), true) = (written, wanted.contains_key(path)) {
-            failures.push(format!("{path} = {value:?}: {error}"));
+        // Opened, not made: outside of the kernel's own tree that would differ.
+        let file = File::options().write(true).open(root.join(path));
+        let written = file.and_then(|mut file| file.write_all(format!("{value}\n").as_bytes()));
+        match written {
+            Err(_) if !wanted.contains_key(path) => {}
+            Err(error) if error.kind() == NotFound && lacks_link(root, path) => {
+                skipped.push(path.to_owned());
+            }
+            Err(error) => failures.push(format!("{path} = {value:?}: {error}")),
+            Ok(()) => {}
         }
     }
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+    (skipped, if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) })
+}
+
+/// Whether `path` is the setting of a link that is not there, in a part of the
+/// kernel that is.
+fn lacks_link(root: &Path, path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').collect();
+    let &["net", family, kind @ ("conf" | "neigh"), link, _] = parts.as_slice() else {
+        return false;
+    };
+    let links = root.join("net").join(family).join(kind);
+    links.is_dir() && !links.join(link).exists()
 }
 
 #[cfg(test)]
@@ -68,7 +98,31 @@ mod tests {
     #[test]
     fn setting_that_does_not_exist_is_named() {
         let wanted = BTreeMap::from([("holm/none".to_owned(), "1".to_owned())]);
-        // Without the privilege the defaults fail too, which is no error.
-        assert!(apply(&wanted).unwrap_err().starts_with("holm/none = \"1\": "));
+        // The defaults fail too, which is no error.
+        let root = tempfile::tempdir().unwrap();
+        let (skipped, result) = apply_below(root.path(), &wanted);
+        assert!(skipped.is_empty());
+        assert!(result.unwrap_err().starts_with("holm/none = \"1\": "));
+    }
+
+    #[test]
+    fn setting_of_a_link_that_is_not_there_is_skipped() {
+        let root = tempfile::tempdir().unwrap();
+        let eth0 = root.path().join("net/ipv4/conf/eth0");
+        std::fs::create_dir_all(&eth0).unwrap();
+        std::fs::write(eth0.join("rp_filter"), "").unwrap();
+        let paths = [
+            "net/ipv4/conf/eth0/rp_filter",
+            "net/ipv4/conf/vlan7/rp_filter",
+            // Failures: no such setting, no such part of the kernel.
+            "net/ipv4/conf/eth0/rp_filtr",
+            "net/ipv6/conf/vlan7/forwarding",
+        ];
+        let wanted = paths.map(|path| (path.to_owned(), "1".to_owned()));
+        let (skipped, result) = apply_below(root.path(), &BTreeMap::from(wanted));
+        assert_eq!(skipped, ["net/ipv4/conf/vlan7/rp_filter"]);
+        let failures = result.unwrap_err();
+        assert_eq!(failures.split("; ").count(), 2, "{failures}");
+        assert_eq!(std::fs::read_to_string(eth0.join("rp_filter")).unwrap(), "1\n");
     }
 }

@@ -3,6 +3,7 @@
 
 use super::spec::Spec;
 use crate::clock::Moment;
+use rustix::process::Signal;
 use std::time::Duration;
 
 /// The shortest and the longest pause before a restart.
@@ -59,8 +60,8 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Start the process.
     Spawn,
-    /// Ask the process to end.
-    Terminate,
+    /// Ask the process to end, by this signal.
+    Terminate(Signal),
     /// Make the process end and dump its core, for it hangs.
     Abort,
     /// End the process.
@@ -120,14 +121,16 @@ pub(crate) enum State {
 
 /// A service.
 ///
-/// | state      | start | stop        | restart     | ready | exited             | tick                     |
-/// |------------|-------|-------------|-------------|-------|--------------------|--------------------------|
-/// | stopped    | spawn |             | spawn       |       |                    |                          |
-/// | starting   |       | TERM        | TERM, again | ready | back off           | limit: ABRT              |
-/// | ready      |       | TERM        | TERM, again |       | back off           | watchdog: ABRT           |
-/// | stopping   | again | not again   | again       |       | stopped, or spawn  | deadline: KILL           |
-/// | aborting   |       | TERM        |             |       | back off           | deadline: KILL           |
-/// | backing off| spawn | stopped     | spawn       |       |                    | until: spawn             |
+/// | state      | start | stop            | restart            | ready | exited            | tick           |
+/// |------------|-------|-----------------|--------------------|-------|-------------------|----------------|
+/// | stopped    | spawn |                 | spawn              |       |                   |                |
+/// | starting   |       | stop signal     | restart one, again | ready | back off          | limit: ABRT    |
+/// | ready      |       | stop signal     | restart one, again |       | back off          | watchdog: ABRT |
+/// | stopping   | again | not again (*)   | again              |       | stopped, or spawn | deadline: KILL |
+/// | aborting   |       | stop signal     |                    |       | back off          | deadline: KILL |
+/// | backing off| spawn | stopped         | spawn              |       |                   | until: spawn   |
+///
+/// (*) and the stop signal, if it was sent only another one for a restart.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     spec: Spec,
@@ -153,7 +156,13 @@ impl Service {
                 self.state = Stopping { deadline, again: true };
                 Vec::new()
             }
-            (Event::Stop, Stopping { deadline, .. }) => {
+            (Event::Stop, Stopping { deadline, again }) => {
+                let Spec { stop_signal, restart_signal, stop_limit, .. } = self.spec;
+                // The end for good asks for more than the end for a restart did.
+                if again && stop_signal != restart_signal {
+                    self.state = Stopping { deadline: now + stop_limit, again: false };
+                    return vec![Action::Terminate(stop_signal)];
+                }
                 self.state = Stopping { deadline, again: false };
                 Vec::new()
             }
@@ -161,7 +170,8 @@ impl Service {
             | (Event::Stop, Aborting { .. }) => {
                 let again = event == Event::Restart;
                 self.state = Stopping { deadline: now + self.spec.stop_limit, again };
-                vec![Action::Terminate]
+                let Spec { stop_signal, restart_signal, .. } = self.spec;
+                vec![Action::Terminate(if again { restart_signal } else { stop_signal })]
             }
             (Event::Stop, BackingOff { .. }) => {
                 self.state = Stopped;

@@ -107,7 +107,7 @@ fn service_that_never_gets_ready_is_aborted() {
 #[test]
 fn stopped_service_is_killed_when_it_does_not_end() {
     let mut service = ready_agent();
-    assert_eq!(service.step(Event::Stop, at(10)), [Action::Terminate]);
+    assert_eq!(service.step(Event::Stop, at(10)), [Action::Terminate(Signal::TERM)]);
     assert!(service.step(Event::Tick, at(54)).is_empty());
     assert_eq!(service.step(Event::Tick, at(55)), [Action::Kill]);
     assert!(service.step(Event::Exited(Exit::Signal(9)), at(56)).is_empty());
@@ -118,7 +118,7 @@ fn stopped_service_is_killed_when_it_does_not_end() {
 #[test]
 fn restart_starts_at_once_and_does_not_count_as_failure() {
     let mut service = ready_agent();
-    assert_eq!(service.step(Event::Restart, at(10)), [Action::Terminate]);
+    assert_eq!(service.step(Event::Restart, at(10)), [Action::Terminate(Signal::USR1)]);
     assert_eq!(service.step(Event::Exited(Exit::Status(0)), at(11)), [Action::Spawn]);
     assert_eq!(service.starts(), 2);
     let actions = service.step(Event::Exited(Exit::Status(1)), at(12));
@@ -129,8 +129,21 @@ fn restart_starts_at_once_and_does_not_count_as_failure() {
 fn stop_during_a_restart_wins() {
     let mut service = ready_agent();
     service.step(Event::Restart, at(10));
-    service.step(Event::Stop, at(10));
-    assert!(service.step(Event::Exited(Exit::Status(0)), at(11)).is_empty());
+    // Only now the pods are to end, and get the whole time for it.
+    assert_eq!(service.step(Event::Stop, at(20)), [Action::Terminate(Signal::TERM)]);
+    assert_eq!(service.deadline(), Some(at(65)));
+    assert!(service.step(Event::Stop, at(21)).is_empty());
+    assert!(service.step(Event::Exited(Exit::Status(0)), at(22)).is_empty());
+    assert_eq!(service.state(), State::Stopped);
+}
+
+#[test]
+fn service_with_one_signal_is_not_told_twice() {
+    let mut service = Service::new(Name::Log.spec());
+    service.step(Event::Start, at(0));
+    assert_eq!(service.step(Event::Restart, at(1)), [Action::Terminate(Signal::TERM)]);
+    assert!(service.step(Event::Stop, at(2)).is_empty());
+    assert!(service.step(Event::Exited(Exit::Status(0)), at(3)).is_empty());
     assert_eq!(service.state(), State::Stopped);
 }
 
@@ -175,7 +188,7 @@ proptest! {
                         prop_assert!(!running);
                         running = true;
                     }
-                    Action::Terminate | Action::Abort | Action::Kill => prop_assert!(running),
+                    Action::Terminate(_) | Action::Abort | Action::Kill => prop_assert!(running),
                     _ => {}
                 }
             }

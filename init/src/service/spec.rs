@@ -1,5 +1,6 @@
 //! Which services there are, and how each is run. Data only.
 
+use rustix::process::Signal;
 use std::time::Duration;
 
 /// A service.
@@ -46,6 +47,8 @@ impl Name {
             },
             watchdog: Some(Duration::from_secs(60)),
             start_limit: Some(Duration::from_secs(60)),
+            stop_signal: Signal::TERM,
+            restart_signal: Signal::TERM,
             stop_limit: Duration::from_secs(5),
             ready_on_start: false,
             oom_score_adjust: -950,
@@ -55,6 +58,8 @@ impl Name {
             Self::Agent => Spec {
                 program: "/usr/bin/holm",
                 start_limit: Some(Duration::from_secs(180)),
+                // SIGTERM ends the pods; this leaves them to the next agent.
+                restart_signal: Signal::USR1,
                 // Pods get thirty seconds to end, by Kubernetes' default.
                 stop_limit: Duration::from_secs(45),
                 oom_score_adjust: -999,
@@ -78,7 +83,11 @@ pub(crate) struct Spec {
     pub(crate) watchdog: Option<Duration>,
     /// Within which time it must say that it is ready.
     pub(crate) start_limit: Option<Duration>,
-    /// How long it has to end after SIGTERM.
+    /// Asks it to end for good.
+    pub(crate) stop_signal: Signal,
+    /// Asks it to end so that it can be started again at once.
+    pub(crate) restart_signal: Signal,
+    /// How long it has to end after either.
     pub(crate) stop_limit: Duration,
     /// Whether it is ready as soon as it runs, and says nothing itself.
     pub(crate) ready_on_start: bool,
@@ -96,6 +105,15 @@ mod tests {
             assert_eq!(Name::parse(name.text()), Some(name));
         }
         assert_eq!(Name::parse("kubelet"), None);
+    }
+
+    #[test]
+    fn restart_leaves_the_pods_running_and_a_stop_does_not() {
+        let agent = Name::Agent.spec();
+        assert_eq!((agent.restart_signal, agent.stop_signal), (Signal::USR1, Signal::TERM));
+        for name in NAMES.into_iter().filter(|name| *name != Name::Agent) {
+            assert_eq!(name.spec().restart_signal, Signal::TERM);
+        }
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Node {
         };
         match action {
             Action::Spawn => self.spawn(name, now),
-            Action::Terminate => signal(Signal::TERM),
+            Action::Terminate(asked) => signal(asked),
             Action::Abort => signal(Signal::ABORT),
             Action::Kill => signal(Signal::KILL),
             Action::BecameReady => {
