@@ -65,7 +65,7 @@ pub enum Link {
 
 /// Sockets to which QEMU connects, all in the machine's folder.
 pub(crate) const CONSOLE_SOCKET: &str = "console.sock";
-/// The second serial port, on which a privileged pod serves a shell.
+/// The virtio port on which a privileged pod serves a shell.
 pub(crate) const SHELL_SOCKET: &str = "shell.sock";
 /// The machine protocol.
 pub(crate) const QMP_SOCKET: &str = "qmp.sock";
@@ -119,8 +119,10 @@ impl Machine {
             // The log goes on when nobody is connected any more.
             let log = escaped(&folder.join(id)) + ".log";
             arguments.pair("-chardev", &format!("socket,id={id},path={path},logfile={log}"));
-            arguments.pair("-serial", &format!("chardev:{id}"));
         }
+        arguments.pair("-serial", "chardev:console");
+        arguments.pair("-device", "virtio-serial-pci,romfile=");
+        arguments.pair("-device", "virtserialport,chardev=shell,name=shell");
         let path = escaped(&folder.join(QMP_SOCKET));
         arguments.pair("-chardev", &format!("socket,id=qmp,path={path}"));
         arguments.pair("-mon", "chardev=qmp,mode=control");

@@ -115,13 +115,12 @@ impl Payload {
     }
 }
 
-/// What runs before the commands: the report goes to the second serial port, busybox into the path.
+/// What runs before the commands: the report goes to the virtio port, busybox into the path.
 const PROLOGUE: &str = "#!/run/payload/bin/busybox sh
-exec </dev/null >/dev/ttyS1 2>&1
+exec </dev/null >/dev/vport0p1 2>&1
 /run/payload/bin/busybox mkdir -p /tmp/bin
 /run/payload/bin/busybox --install -s /tmp/bin
 export PATH=/tmp/bin:$PATH
-stty -F /dev/ttyS1 -opost
 cd /run/payload
 ";
 const BEGIN: &str = "@payload begin";

@@ -116,7 +116,7 @@ impl Scenario {
         copy(&firmware.variables, &variables)?;
         let machine = Machine {
             memory_mib: 256,
-            processors: 2,
+            processors: 1,
             boot: BootPath::Firmware { code: firmware.code, variables, secure: false },
             disks: vec![disk.path().to_owned()],
             links: vec![Link::User { forwarded_ports: vec![8080] }],

@@ -117,7 +117,7 @@ impl Vm {
         Shell::open(stream, Deadline::after(wait))
     }
 
-    /// Reads the second serial port as a console, where a payload reports instead of a shell.
+    /// Reads the virtio port as a console, where a payload reports instead of a shell.
     pub fn second_console(&self) -> Result<Console, VmError> {
         let path = PathBuf::from(machine::SHELL_SOCKET);
         let port = self.shell.try_clone();
