@@ -117,7 +117,7 @@ impl Payload {
 
 /// What runs before the commands: the report goes to the virtio port, busybox into the path.
 const PROLOGUE: &str = "#!/run/payload/bin/busybox sh
-exec </dev/null >/dev/vport0p1 2>&1
+for port in /dev/vport*p1; do exec </dev/null >$port 2>&1; done
 /run/payload/bin/busybox mkdir -p /tmp/bin
 /run/payload/bin/busybox --install -s /tmp/bin
 export PATH=/tmp/bin:$PATH

@@ -30,8 +30,11 @@ spec:
         - |
           trap 'exit 0' TERM
           while true; do
-            sh <>/host/dev/vport0p1 >&0 2>&1 &
-            wait $!
+            for port in /host/dev/vport*p1; do
+              [ -c $port ] || continue
+              sh <>$port >&0 2>&1 &
+              wait $!
+            done
             sleep 1
           done
       securityContext:
