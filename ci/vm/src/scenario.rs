@@ -94,6 +94,7 @@ pub const BOOT_WAIT: Duration = Duration::from_secs(120);
 /// The scenario's own files and the machine that boots from them.
 pub struct Scenario {
     folder: Folder,
+    image: PathBuf,
     /// The disk that the machine boots from.
     pub disk: Disk,
     /// The machine; change it between boots.
@@ -123,7 +124,7 @@ impl Scenario {
             firmware_entries: Vec::new(),
             append: String::new(),
         };
-        Ok(Self { folder, disk, machine })
+        Ok(Self { folder, image: image.to_owned(), disk, machine })
     }
 
     /// A scenario with the shell's pod on the disk and a document that names the node.
@@ -139,6 +140,21 @@ impl Scenario {
         let scenario = Self::with_shell(name)?;
         scenario.add_page()?;
         Ok(scenario)
+    }
+
+    /// Lets QEMU load the kernel, from the files that the build leaves beside the image: a machine
+    /// too small for the firmware, or a measurement without it.
+    pub fn boot_without_firmware(&mut self) -> Result<(), ScenarioError> {
+        let beside = |extension: &str| self.image.with_extension(extension);
+        let path = beside("cmdline");
+        let command_line = std::fs::read_to_string(&path)
+            .map_err(|source| ScenarioError::File { what: "read", path, source })?;
+        self.machine.boot = BootPath::Kernel {
+            kernel: beside("vmlinuz"),
+            initramfs: beside("initramfs.zst"),
+            command_line: command_line.trim().to_owned(),
+        };
+        Ok(())
     }
 
     /// Adds the privileged pod that serves a shell.

@@ -13,7 +13,7 @@ fn node_comes_back_from_a_kernel_panic_and_keeps_its_last_words() -> Result<(), 
     assert_eq!(reset["guest"], true);
     vm.console.expect(READY, BOOT_WAIT)?;
     let mut shell = vm.shell(BOOT_WAIT)?;
-    let kept = "cat /host/data/var/log/holm/pstore/* /host/sys/fs/pstore/* 2>/dev/null";
+    let kept = "cat /host/data/var/log/holm/crash/* 2>/dev/null";
     shell.wait_until(kept, Duration::from_secs(20), |words| words.text.contains("sysrq"))?;
     Ok(())
 }

@@ -1,0 +1,20 @@
+//! Boot scenarios, one file each; they need the image that `ci/test` builds.
+
+mod agent_crash;
+mod agent_hang;
+mod broken_document;
+mod corrupt_root;
+mod dirty_shutdown;
+mod first_boot;
+mod full_data_disk;
+mod kernel_panic;
+mod no_network;
+mod page;
+mod power_cut;
+mod power_off;
+mod privileged;
+mod reboot;
+mod second_boot;
+mod secure_boot;
+mod slow_dhcp;
+mod smallest_memory;
