@@ -204,6 +204,7 @@ impl Stages<'_> {
                 grow_to: None,
                 journal: 8,
                 inode_ratio: 16384,
+                reserved_percent: 0,
                 epoch: self.source.epoch,
                 files: &[],
             };
@@ -213,6 +214,9 @@ impl Stages<'_> {
                 grow_to: Some(self.board.data.grow_to_gib << 30),
                 journal: 32,
                 inode_ratio: 32768,
+                // For the node itself when its pods have filled the disk. The kernel rounds down
+                // to whole percents when it grows the file system: 2 of them are left.
+                reserved_percent: 3,
                 files: &preload,
                 ..state_fs.clone()
             };

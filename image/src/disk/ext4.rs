@@ -24,6 +24,8 @@ pub struct FileSystem<'a> {
     pub journal: u64,
     /// Bytes of space for each inode.
     pub inode_ratio: u64,
+    /// Percent of the blocks that only a process with `CAP_SYS_RESOURCE` gets.
+    pub reserved_percent: u32,
     /// Every time in it, in seconds since 1970.
     pub epoch: u32,
     /// Files to put in, and their paths.
@@ -79,8 +81,9 @@ pub fn arguments(fs: &FileSystem, out: &Path) -> Vec<String> {
         extended += &format!(",resize={}", bytes / BLOCK);
     }
     let mut words: Vec<String> =
-        ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0"].map(str::to_owned).into();
+        ["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256"].map(str::to_owned).into();
     let more = [
+        ("-m", fs.reserved_percent.to_string()),
         ("-O", "metadata_csum,64bit,extent,flex_bg,orphan_file".to_owned()),
         ("-E", extended),
         ("-J", format!("size={}", fs.journal)),
@@ -160,6 +163,7 @@ mod tests {
             grow_to: Some(2 << 40),
             journal: 32,
             inode_ratio: 32768,
+            reserved_percent: 3,
             epoch: 7,
             files,
         }
@@ -174,6 +178,7 @@ mod tests {
         let extended = value("-E").expect("given");
         assert!(extended.contains(&format!("resize={}", (2_u64 << 40) / 4096)), "{extended}");
         assert!(extended.contains("hash_seed=") && value("-U").is_some());
+        assert_eq!(value("-m"), Some("3"));
         assert_eq!(words.last().map(String::as_str), Some("32768"), "blocks of 4 KiB");
         assert_eq!(words, arguments(&data(&[]), Path::new("out.img")));
     }

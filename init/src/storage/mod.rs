@@ -47,12 +47,28 @@ struct Disk {
     mount_point: &'static str,
     /// The size of what stands in for it in memory.
     stand_in: &'static CStr,
+    options: &'static CStr,
     grows: bool,
 }
 
 const DISKS: [Disk; 2] = [
-    Disk { label: "state", mount_point: "/state", stand_in: c"mode=0755,size=8m", grows: false },
-    Disk { label: "data", mount_point: "/data", stand_in: c"mode=0755,size=40%", grows: true },
+    Disk {
+        label: "state",
+        mount_point: "/state",
+        stand_in: c"mode=0755,size=8m",
+        options: c"errors=remount-ro",
+        grows: false,
+    },
+    Disk {
+        label: "data",
+        mount_point: "/data",
+        stand_in: c"mode=0755,size=40%",
+        // The reserved blocks are root's unless they are somebody else's: containers run as root
+        // too. No user has this number, so CAP_SYS_RESOURCE decides, which pods do not get, and
+        // the group, in which the agent's shims make the places for a container's mounts.
+        options: c"errors=remount-ro,resuid=4294967294,resgid=4294967294",
+        grows: true,
+    },
 ];
 
 /// Does it all. Every disk is tried; what failed is the error.
@@ -120,7 +136,7 @@ fn attach_disk(disk: &Disk, partition: &Partition) -> Result<(), String> {
             }
             Step::Mount => {
                 let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
-                let options = Some(c"errors=remount-ro");
+                let options = Some(disk.options);
                 let result = mount(&path, disk.mount_point, "ext4", flags, options);
                 let result = result.map_err(|errno| format!("cannot be mounted: {errno}"));
                 attach.next(Outcome::Mounted(result))

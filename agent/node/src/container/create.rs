@@ -22,7 +22,7 @@ use super::record::{self, Record, ShimDir};
 use super::spec::{self, SpecError};
 use super::streams::Streams;
 use super::user::{self, UserError};
-use super::{ContainerConfig, cgroup, devices, rootfs};
+use super::{ContainerConfig, cgroup, devices, mounts, rootfs};
 
 /// How long a half-made container may take to die.
 const UNDO_DEADLINE: Duration = Duration::from_secs(5);
@@ -95,7 +95,8 @@ pub fn create(
     spec::check(config)?;
     let node_mounts = rootfs::leave_node_mounts().map_err(step("mount namespace"))?;
     let root = shim.rootfs();
-    rootfs::mount(&config.layers, &config.dir, &root).map_err(step("root file system"))?;
+    let points = mounts::points(config);
+    rootfs::mount(&config.layers, &config.dir, &root, &points).map_err(step("root file system"))?;
     let identity = {
         let open = || std::fs::File::open(&root);
         let read = |path: &str| user::read_in_root(open()?, path.as_ref());
@@ -136,6 +137,7 @@ pub fn create(
     };
     std::fs::write(OOM_SCORE_ADJ, own_score).map_err(step("oom_score_adj"))?;
     rootfs::return_to_node_mounts(node_mounts).map_err(step("mount namespace"))?;
+    rootfs::renounce_reserve().map_err(step("capabilities"))?;
     let pid = container.pid().map_or(0, |pid| pid.as_raw());
     let sources = match output {
         Ours::Pipes(sources) => sources,

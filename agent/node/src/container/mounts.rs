@@ -1,12 +1,13 @@
 //! The mounts of a container: the defaults, and those of the configuration over them.
 //!
-//! Pure. Must never let an option pass that libcontainer would lose in silence.
+//! Pure but for a look at what a source is. Must never let an option pass that libcontainer would lose in silence.
 
 use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount as OciMount, MountBuilder};
 
+use super::rootfs::MountPoint;
 use super::spec::{SpecError, absolute};
 use super::{ContainerConfig, Mount};
 
@@ -64,6 +65,27 @@ pub fn all(config: &ContainerConfig) -> Result<Vec<OciMount>, OciSpecError> {
     // Stable: equally deep ones keep the defaults in front.
     mounts.sort_by_key(|mount| mount.destination().components().count());
     Ok(mounts)
+}
+
+/// The places that the container's root must have, without those below another mount.
+pub fn points(config: &ContainerConfig) -> Vec<MountPoint> {
+    let defaults = DEFAULTS.iter().map(|(destination, ..)| (Path::new(*destination), true));
+    let own = config.mounts.iter().map(|mount| {
+        let folder = mount.fs_type.is_some() || mount.source.is_dir();
+        (mount.destination.as_path(), folder)
+    });
+    let all: Vec<_> = own.chain(defaults).collect();
+    let covered =
+        |path: &Path| all.iter().any(|(other, _)| path != *other && path.starts_with(other));
+    let mut points: Vec<MountPoint> = Vec::new();
+    for (path, folder) in all.iter().filter(|(path, _)| !covered(path)) {
+        let path = path.to_path_buf();
+        let point = if *folder { MountPoint::Folder(path) } else { MountPoint::File(path) };
+        if !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    points
 }
 
 fn default_mount(

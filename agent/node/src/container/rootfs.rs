@@ -12,8 +12,10 @@ use std::path::{Component, Path, PathBuf};
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
 };
+use rustix::process::Gid;
+use rustix::thread::CapabilitySet;
 
 /// Gives this process a mount namespace of its own, and returns the node's for the way back.
 ///
@@ -38,20 +40,77 @@ pub fn return_to_node_mounts(node: OwnedFd) -> std::io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-/// Mounts `layers` (lowest first) with `upper` and `work` below `dir` on `target`.
+/// The group that may use the reserved blocks of the data disk, by init's mount option `resgid`. No
+/// process is in it but a shim for a moment; pods cannot ask for numbers above 2147483647.
+const RESERVE_GROUP: u32 = 4_294_967_294;
+
+/// What a container's root has to offer before a mount can go there.
+#[derive(Debug, PartialEq, Eq)]
+pub enum MountPoint {
+    /// A folder.
+    Folder(PathBuf),
+    /// A file, for a bind mount of one.
+    File(PathBuf),
+}
+
+/// Mounts `layers` (lowest first) with `upper` and `work` below `dir` on `target`, and makes the
+/// places for its mounts.
 ///
+/// overlayfs writes with the identity of whoever mounted it, less `CAP_SYS_RESOURCE`. So the places
+/// are made through a first mount, by a process in the group that may use the blocks which the data
+/// disk reserves: a container starts on a full disk. The second one, the container's, is mounted
+/// without the group, so that no container fills the disk to the last block.
+///
+/// # Errors
+/// A layer is missing, the file system of `dir` cannot be an upper folder (the kernel's reason is
+/// in the error), or something is in the way of a mount.
+pub fn mount(
+    layers: &[PathBuf],
+    dir: &Path,
+    target: &Path,
+    points: &[MountPoint],
+) -> std::io::Result<()> {
+    let (upper, work) = (dir.join("upper"), dir.join("work"));
+    make_upper(&upper, layers.last())?;
+    let make_work = || std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&work);
+    make_work()?;
+    std::fs::create_dir_all(target)?;
+    let groups = rustix::process::getgroups()?;
+    rustix::thread::set_thread_groups(&[Gid::from_raw(RESERVE_GROUP)])?;
+    let prepared = overlay(layers, dir, target);
+    rustix::thread::set_thread_groups(&groups)?;
+    prepared?;
+    for point in points {
+        match point {
+            MountPoint::Folder(path) => make_folder(target, path)?,
+            MountPoint::File(path) => make_file(target, path)?,
+        }
+    }
+    rustix::mount::unmount(target, UnmountFlags::empty())?;
+    // It bears the mark of a volatile mount, which no second one takes over.
+    std::fs::remove_dir_all(&work)?;
+    make_work()?;
+    overlay(layers, dir, target)
+}
+
+/// Gives up, for good, the right to the blocks that the data disk reserves: what a container writes
+/// to its log must not take them.
+///
+/// # Errors
+/// The kernel's.
+pub fn renounce_reserve() -> std::io::Result<()> {
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.effective.remove(CapabilitySet::SYS_RESOURCE);
+    sets.permitted.remove(CapabilitySet::SYS_RESOURCE);
+    sets.inheritable.remove(CapabilitySet::SYS_RESOURCE);
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
 /// Each layer is its own option of the new mount interface, so that their number is not bounded by
 /// a page. `nodev`: a device node in an image is of no use. `volatile`: a container's root does not
 /// outlive its container, so nothing of it needs to be flushed to a card that wears.
-///
-/// # Errors
-/// A layer is missing, or the file system of `dir` cannot be an upper folder; the kernel's reason is
-/// in the error.
-pub fn mount(layers: &[PathBuf], dir: &Path, target: &Path) -> std::io::Result<()> {
+fn overlay(layers: &[PathBuf], dir: &Path, target: &Path) -> std::io::Result<()> {
     let (upper, work) = (dir.join("upper"), dir.join("work"));
-    make_upper(&upper, layers.last())?;
-    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&work)?;
-    std::fs::create_dir_all(target)?;
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|error| explain(error, "overlay file system"))?;
     for layer in layers.iter().rev() {
@@ -115,17 +174,8 @@ fn messages(context: impl std::os::fd::AsFd) -> String {
 /// # Errors
 /// Something else than a folder is in the way.
 pub fn make_folder(root: &Path, path: &Path) -> std::io::Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags, Mode::empty())?;
-    let open = |path: &OsStr| {
-        rustix::fs::openat2(
-            &root,
-            path,
-            flags,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-        )
-    };
+    let root = open_root(root)?;
+    let open = |path: &OsStr| open_below(&root, path, OFlags::PATH | OFlags::DIRECTORY);
     let mut so_far = PathBuf::from("/");
     let mut parent = open(so_far.as_os_str())?;
     for component in path.components() {
@@ -147,10 +197,54 @@ pub fn make_folder(root: &Path, path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes an empty file `path` below `root`, and the folders above it, where nothing is. Links are
+/// followed as the container would.
+///
+/// # Errors
+/// Something is in the way.
+fn make_file(root: &Path, path: &Path) -> std::io::Result<()> {
+    let below = open_root(root)?;
+    if open_below(&below, path.as_os_str(), OFlags::PATH).is_ok() {
+        return Ok(());
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    make_folder(root, folder)?;
+    let folder = open_below(&below, folder.as_os_str(), OFlags::PATH | OFlags::DIRECTORY)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o644)) {
+        Ok(_) => Ok(()),
+        // A link to nowhere.
+        Err(error) => Err(explain(error, path.display())),
+    }
+}
+
+fn open_root(root: &Path) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// No link leads out of `root`.
+fn open_below(root: &OwnedFd, path: &OsStr, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), within)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_place_for_a_file_is_made_once_and_below_the_root_only() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        make_file(root.path(), Path::new("/etc/hosts")).unwrap();
+        std::fs::write(root.path().join("etc/hosts"), "kept").unwrap();
+        make_file(root.path(), Path::new("/etc/hosts")).unwrap();
+        assert_eq!(std::fs::read(root.path().join("etc/hosts")).unwrap(), b"kept");
+        symlink(outside.path(), root.path().join("evil")).unwrap();
+        assert!(make_file(root.path(), Path::new("/evil/x")).is_err());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn folders_are_made_below_the_root_only() {

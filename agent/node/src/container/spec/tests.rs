@@ -1,4 +1,5 @@
 use super::*;
+use crate::container::rootfs::MountPoint;
 use crate::container::{DEFAULT_CAPABILITIES, Mount, Namespaces, Process, Rlimit};
 use oci_spec::runtime::{Capability, Mount as OciMount};
 use std::collections::BTreeMap;
@@ -247,6 +248,34 @@ fn what_could_not_work_is_refused_with_a_reason() {
     assert!(refusal(|c| c.process.capabilities.push("CAP_FLY".into())).contains("CAP_FLY"));
     let device = crate::container::Device { source: "/dev/x".into(), destination: "/etc/x".into() };
     assert!(refusal(|c| c.devices.push(device)).contains("below /dev"));
+}
+
+#[test]
+fn root_has_a_place_for_each_mount_that_no_other_covers() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let bind = |source: &Path, destination: &str| Mount {
+        source: source.to_path_buf(),
+        destination: destination.into(),
+        fs_type: None,
+        options: Vec::new(),
+        readonly: false,
+    };
+    let mut config = config();
+    config.mounts = vec![
+        bind(file.path(), "/etc/hosts"),
+        bind(Path::new("/tmp"), "/data"),
+        bind(file.path(), "/data/inner"),
+        bind(file.path(), "/dev/termination-log"),
+    ];
+    let points = mounts::points(&config);
+    let expected = [
+        MountPoint::File("/etc/hosts".into()),
+        MountPoint::Folder("/data".into()),
+        MountPoint::Folder("/proc".into()),
+        MountPoint::Folder("/dev".into()),
+        MountPoint::Folder("/sys".into()),
+    ];
+    assert_eq!(points, expected);
 }
 
 #[test]
