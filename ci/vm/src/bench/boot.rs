@@ -31,10 +31,12 @@ pub fn measure(image: &Path, runs: usize) -> Result<Metrics, BenchError> {
 fn summary(boots: &[(Boot, Duration)]) -> Metrics {
     let mut ready = Vec::new();
     let mut bare = Vec::new();
+    let mut init = Vec::new();
     let mut own = Vec::new();
     let mut by_phase: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (boot, kernel) in boots {
         bare.push(kernel.as_secs_f64());
+        init.extend(boot.begun.map(|time| time.as_secs_f64()));
         if let Some(time) = boot.ready {
             ready.push(time.as_secs_f64());
             own.push(time.as_secs_f64() - kernel.as_secs_f64());
@@ -45,6 +47,7 @@ fn summary(boots: &[(Boot, Duration)]) -> Metrics {
     }
     let mut metrics = Metrics::default();
     metrics.add("boot.kernel_to_ready", "s", &ready);
+    metrics.add("boot.kernel_to_init", "s", &init);
     metrics.add("boot.bare_kernel", "s", &bare);
     metrics.add("boot.ready_minus_bare", "s", &own);
     for (phase, times) in by_phase {
@@ -65,7 +68,10 @@ mod tests {
         };
         let boots = [
             (
-                boot("holm: ready 5000 ms after kernel start", &["holm: phase root took 40 ms"]),
+                boot(
+                    "holm: ready 5000 ms after kernel start",
+                    &["[  3.04] holm: phase root took 40 ms"],
+                ),
                 Duration::from_secs(2),
             ),
             // A slower machine: both take longer.
@@ -82,6 +88,7 @@ mod tests {
         assert_eq!(of("boot.kernel_to_ready"), Some((7.0, 5.0, 9.0, 2)));
         assert_eq!(of("boot.bare_kernel"), Some((3.0, 2.0, 4.0, 2)));
         assert_eq!(of("boot.ready_minus_bare"), Some((4.0, 3.0, 5.0, 2)));
+        assert_eq!(of("boot.kernel_to_init"), Some((3.0, 3.0, 3.0, 1)));
         assert_eq!(of("boot.phase.root"), Some((40.0, 40.0, 40.0, 1)), "a failure is no time");
     }
 }
