@@ -4,6 +4,7 @@
 
 pub mod boot;
 pub mod container;
+pub mod host;
 pub mod image;
 pub mod memory;
 pub mod metric;

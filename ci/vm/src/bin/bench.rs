@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use holm_vm::bench::metric::Metrics;
 use holm_vm::bench::options::{self, Options};
-use holm_vm::bench::{BenchError, boot, container, image, memory, pod, power_cuts, targets};
+use holm_vm::bench::{BenchError, boot, container, host, image, memory, pod, power_cuts, targets};
 
 /// As many as make a median worth its name, on a machine that emulates.
 const BOOTS: usize = 5;
@@ -27,8 +27,16 @@ fn main() -> ExitCode {
     };
     let mut metrics = Metrics::default();
     let mut failed = Vec::new();
+    let mut loads = Vec::new();
+    let processors = std::thread::available_parallelism().map_or(1, |number| number.get());
     for area in options::AREAS.into_iter().filter(|area| options.areas.contains(area)) {
         eprintln!("bench: {area}");
+        if let Some(load) = host::load() {
+            loads.push(load);
+            if let Some(warning) = host::warning(load, processors) {
+                eprintln!("bench: {warning}");
+            }
+        }
         match measure(area, &options) {
             Ok(measured) => metrics.merge(measured),
             Err(error) => {
@@ -37,6 +45,7 @@ fn main() -> ExitCode {
             }
         }
     }
+    metrics.add("host.load", "procs", &loads);
     print!("{}", metrics.table());
     for verdict in targets::verdicts(&metrics) {
         println!("{}", verdict.text);
