@@ -176,20 +176,6 @@ impl Scenario {
         self.preload("web", &archive::busybox("localhost/web:1", static_busybox()?, &pages))
     }
 
-    /// Lets QEMU load the image's kernel itself, from the files that a build leaves beside `image`:
-    /// firmware asks for more memory than a node does.
-    pub fn load_kernel_beside(&mut self, image: &Path) -> Result<(), ScenarioError> {
-        let path = image.with_extension("cmdline");
-        let line = std::fs::read_to_string(&path);
-        let line = line.map_err(|source| ScenarioError::File { what: "read", path, source })?;
-        self.machine.boot = BootPath::Kernel {
-            kernel: image.with_extension("vmlinuz"),
-            initramfs: image.with_extension("initramfs.zst"),
-            command_line: line.trim().to_owned(),
-        };
-        Ok(())
-    }
-
     /// Lets the firmware check signatures, with the keys in `HOLM_KEYS` enrolled as the owner's.
     pub fn enforce_secure_boot(&mut self) -> Result<(), ScenarioError> {
         let keys = std::env::var_os("HOLM_KEYS").ok_or(ScenarioError::NoKeys)?;

@@ -33,7 +33,8 @@ pub fn measure(image: &Path) -> Result<Metrics, BenchError> {
 fn idle(image: &Path) -> Result<Metrics, ScenarioError> {
     let mut scenario = Scenario::with_image("bench-memory", image)?;
     scenario.add_shell()?;
-    scenario.load_kernel_beside(image)?;
+    // Firmware asks for more memory than a node does.
+    scenario.boot_without_firmware()?;
     scenario.machine.memory_mib = PROMISED;
     let (_vm, mut shell) = scenario.boot_with_shell()?;
     let mut metrics = Metrics::default();
@@ -72,7 +73,7 @@ fn smallest_ram_that_serves(image: &Path) -> Result<Metrics, ScenarioError> {
 fn serves(image: &Path, memory_mib: u32) -> Result<bool, ScenarioError> {
     let mut scenario = Scenario::with_image("bench-smallest", image)?;
     scenario.add_page()?;
-    scenario.load_kernel_beside(image)?;
+    scenario.boot_without_firmware()?;
     scenario.machine.memory_mib = memory_mib;
     let mut vm = scenario.start()?;
     let verdict = vm.console.expect_any("ready or the lack of memory", BOOT_WAIT, |line| {
