@@ -68,6 +68,11 @@ impl Disk {
         Ok(Self { path })
     }
 
+    /// An image as it is, to be looked at.
+    pub(crate) fn of_image(image: &Path) -> Self {
+        Self { path: image.to_owned() }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -81,7 +86,7 @@ impl Disk {
 
     /// Reads the partition table.
     pub fn partitions(&self) -> Result<Vec<Partition>, DiskError> {
-        let mut file = self.open("read")?;
+        let mut file = File::open(&self.path).map_err(|e| self.failed("read", e))?;
         let mut header = [0; SECTOR as usize];
         let read = file.seek(SeekFrom::Start(SECTOR)).and_then(|_| file.read_exact(&mut header));
         read.map_err(|e| self.failed("read", e))?;

@@ -20,6 +20,9 @@ pub struct Phase {
 pub struct Boot {
     /// The phases in the order they ended.
     pub phases: Vec<Phase>,
+    /// From the kernel's start to that of the first phase, which is init's; where lines carry the
+    /// kernel's time stamps.
+    pub begun: Option<Duration>,
     /// From the kernel's start to ready.
     pub ready: Option<Duration>,
 }
@@ -33,12 +36,21 @@ pub fn last_boot<'a>(lines: impl IntoIterator<Item = &'a str>) -> Boot {
             if boot.phases.first().is_some_and(|first| first.name == phase.name) {
                 boot = Boot::default();
             }
+            if boot.phases.is_empty() {
+                boot.begun = parse_stamp(line).and_then(|ended| ended.checked_sub(phase.took));
+            }
             boot.phases.push(phase);
         } else if let Some(ready) = parse_ready(line) {
             boot.ready = Some(ready);
         }
     }
     boot
+}
+
+/// Parses the kernel's time stamp, `[    2.113042] …`.
+fn parse_stamp(line: &str) -> Option<Duration> {
+    let (stamp, _) = line.trim_start().strip_prefix('[')?.split_once(']')?;
+    Duration::try_from_secs_f64(stamp.trim().parse().ok()?).ok()
 }
 
 /// Parses `holm: ready <n> ms after kernel start`, with or without the kernel's time stamp.
@@ -71,14 +83,15 @@ mod tests {
     fn a_boot_is_its_phases_and_its_ready_line() {
         let boot = last_boot([
             "BdsDxe: starting Boot0001",
-            "[    2.113] holm: phase initramfs took 812 ms",
+            "[    2.113] holm: phase initramfs took 113 ms",
             "holm: phase root took 40 ms",
             "holm: phase storage failed after 7 ms: no partition is named data",
             "holm: ready 4321 ms after kernel start",
         ]);
         let names: Vec<_> = boot.phases.iter().map(|phase| phase.name.as_str()).collect();
         assert_eq!(names, ["initramfs", "root", "storage"]);
-        assert_eq!(boot.phases[0].took, Duration::from_millis(812));
+        assert_eq!(boot.phases[0].took, Duration::from_millis(113));
+        assert_eq!(boot.begun, Some(Duration::from_secs(2)));
         assert_eq!(boot.phases[2].failure.as_deref(), Some("no partition is named data"));
         assert_eq!(boot.ready, Some(Duration::from_millis(4321)));
     }
@@ -91,7 +104,7 @@ mod tests {
             "holm: phase initramfs took 2 ms",
         ]);
         assert_eq!(boot.phases[0].took, Duration::from_millis(2));
-        assert_eq!(boot.ready, None);
+        assert_eq!((boot.ready, boot.begun), (None, None));
     }
 
     #[test]

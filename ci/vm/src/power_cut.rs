@@ -29,9 +29,19 @@ pub fn survive(
     cuts: u32,
     seed: u64,
     span: Duration,
+    tell: impl FnMut(&str),
+) -> Result<Outcome, ScenarioError> {
+    survive_in(&Scenario::with_shell_and_page("power-cut")?, cuts, seed, span, tell)
+}
+
+/// The same in a given scenario, which has the shell's pod.
+pub fn survive_in(
+    scenario: &Scenario,
+    cuts: u32,
+    seed: u64,
+    span: Duration,
     mut tell: impl FnMut(&str),
 ) -> Result<Outcome, ScenarioError> {
-    let scenario = Scenario::with_shell_and_page("power-cut")?;
     let mut random = Random::from(seed);
     let mut acknowledged = 0;
     let mut outcome = Outcome { cuts: 0, survived: 0 };

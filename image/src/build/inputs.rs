@@ -115,17 +115,41 @@ pub fn tools(board: &Board, place: &Place, folder: &Path, steps: &Steps) -> Resu
     unpack_tools(packages, &root, steps)
 }
 
+/// Unpacks packages and what they depend on, for this machine's architecture, into one folder.
+pub(super) fn closure(
+    board: &Board,
+    place: &Place,
+    folder: &Path,
+    steps: &Steps,
+    names: &[&str],
+) -> Result<PathBuf, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
+    root.update()?;
+    let packages = root.closure(names)?;
+    root.fetch(&packages)?;
+    unpack_all(&packages, &format!("with-{}", names.join("-")), &root, steps)
+}
+
 fn one(root: &Root, name: &str) -> Result<Package, apt::Error> {
     root.show(&[name.to_owned()]).map(|mut found| found.swap_remove(0))
 }
 
 fn unpack_tools(packages: Vec<Package>, root: &Root, steps: &Steps) -> Result<Tools, Error> {
-    let key = Key::new("tools/1");
-    let key = packages.iter().fold(key, |key, package| key.input(&package.name, package.sha256));
-    let folder = steps.run("tools", key.digest(), |folder| {
-        packages.iter().try_for_each(|package| unpack(&root.file(package), folder))
-    })?;
+    let folder = unpack_all(&packages, "tools", root, steps)?;
     Ok(Tools { packages, toolbox: Toolbox::in_folder(folder)? })
+}
+
+fn unpack_all(
+    packages: &[Package],
+    step: &str,
+    root: &Root,
+    steps: &Steps,
+) -> Result<PathBuf, Error> {
+    let key = Key::new(&format!("{step}/1"));
+    let key = packages.iter().fold(key, |key, package| key.input(&package.name, package.sha256));
+    steps.run(step, key.digest(), |folder| {
+        packages.iter().try_for_each(|package| unpack(&root.file(package), folder))
+    })
 }
 
 fn unpack(package: &Path, folder: &Path) -> Result<(), Error> {

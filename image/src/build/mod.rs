@@ -69,6 +69,27 @@ pub struct Place {
 }
 
 impl Place {
+    /// Where the environment says, and below the repository's folder what it leaves open.
+    pub fn of_environment(workspace: &Path, offline: bool) -> Self {
+        Self::of(workspace, offline, |name| std::env::var(name).ok())
+    }
+
+    fn of(workspace: &Path, offline: bool, environment: impl Fn(&str) -> Option<String>) -> Self {
+        // Empty is as good as unset.
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let folder = |name: &str| variable(name).map(PathBuf::from);
+        let target = folder("CARGO_TARGET_DIR").unwrap_or_else(|| workspace.join("target"));
+        Self {
+            folder: folder("HOLM_BUILD_DIR").unwrap_or_else(|| workspace.join("build")),
+            cache: folder("HOLM_CACHE_DIR"),
+            // Apart from the host's own builds: other flags would throw each other's results away.
+            target: target.join("node"),
+            mirror: variable("HOLM_APT_MIRROR"),
+            security_mirror: variable("HOLM_APT_SECURITY_MIRROR"),
+            offline,
+        }
+    }
+
     /// The build folder, made and without links in its path, and a lock on it.
     fn open(&self) -> Result<(PathBuf, fs::File), Error> {
         fs::create_dir_all(&self.folder).map_err(file("make", &self.folder))?;
@@ -166,17 +187,52 @@ pub fn create_keys(workspace: &Path, place: &Place, to: &Path) -> Result<(), Err
     Ok(())
 }
 
+/// Debian packages of the board's release in one folder, with everything that they depend on: for
+/// programs that are measured or tested on a node, but are no part of it.
+pub fn unpack(
+    workspace: &Path,
+    place: &Place,
+    board: &str,
+    names: &[&str],
+) -> Result<PathBuf, Error> {
+    let board = board::read(&workspace.join("boards"), board)?;
+    let (folder, _lock) = place.open()?;
+    let steps = Steps::in_folder(folder.join("steps"));
+    inputs::closure(&board, place, &folder, &steps, names)
+}
+
+/// A program of the workspace, compiled for the board as the node's own are.
+pub fn program(
+    workspace: &Path,
+    place: &Place,
+    board: &str,
+    package: &str,
+) -> Result<PathBuf, Error> {
+    let board = board::read(&workspace.join("boards"), board)?;
+    let folder = compile::compile(&compile::Request {
+        packages: &[package],
+        workspace,
+        target_folder: &place.target,
+        target: &board.build.target,
+        features: &[],
+        offline: place.offline,
+    })?;
+    Ok(folder.join(package))
+}
+
 fn binaries(options: &Options, board: &board::Board) -> Result<Binaries, Error> {
     if let Some(folder) = &options.binaries {
         return Ok(Binaries::in_folder(folder));
     }
-    Ok(compile::compile(&compile::Request {
+    let folder = compile::compile(&compile::Request {
+        packages: &compile::PACKAGES,
         workspace: &options.workspace,
         target_folder: &options.place.target,
         target: &board.build.target,
         features: &options.features,
         offline: options.place.offline,
-    })?)
+    })?;
+    Ok(Binaries::in_folder(&folder))
 }
 
 /// The named keys, or development keys that are made on the first build.
@@ -217,4 +273,27 @@ fn lock(folder: &Path) -> Result<fs::File, Error> {
 fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::File { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_environment_leaves_open_or_empty_is_below_the_repository() {
+        let set = |name: &str| match name {
+            "HOLM_BUILD_DIR" => Some(String::new()),
+            "CARGO_TARGET_DIR" => Some("/target".to_owned()),
+            "HOLM_APT_MIRROR" => Some("https://mirror.example/debian".to_owned()),
+            _ => None,
+        };
+        let place = Place::of(Path::new("/holm"), true, set);
+        assert_eq!(place.folder, Path::new("/holm/build"));
+        assert_eq!(place.target, Path::new("/target/node"));
+        assert_eq!(place.cache, None);
+        assert_eq!(place.mirror.as_deref(), Some("https://mirror.example/debian"));
+        assert!(place.offline);
+        let place = Place::of(Path::new("/holm"), false, |_| None);
+        assert_eq!(place.target, Path::new("/holm/target/node"));
+    }
 }

@@ -46,35 +46,9 @@ fn workspace() -> Result<PathBuf, String> {
     found.map(PathBuf::from).ok_or_else(text)
 }
 
-/// A folder or text of the environment; empty is as good as unset.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Where builds go, unless the environment names another place.
-fn build_folder() -> Result<PathBuf, String> {
-    match variable("HOLM_BUILD_DIR") {
-        Some(folder) => Ok(PathBuf::from(folder)),
-        None => Ok(workspace()?.join("build")),
-    }
-}
-
 /// Where builds keep things, by the environment and the repository's place.
 fn place(offline: bool) -> Result<Place, String> {
-    let target = variable("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = match target {
-        Some(folder) => folder,
-        None => workspace()?.join("target"),
-    };
-    Ok(Place {
-        folder: build_folder()?,
-        cache: variable("HOLM_CACHE_DIR").map(PathBuf::from),
-        // Apart from the host's own builds: other flags would throw each other's results away.
-        target: target.join("node"),
-        mirror: variable("HOLM_APT_MIRROR"),
-        security_mirror: variable("HOLM_APT_SECURITY_MIRROR"),
-        offline,
-    })
+    Ok(Place::of_environment(&workspace()?, offline))
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ fn variables(arguments: &Arguments, scratch: &Path) -> Result<PathBuf, Box<dyn E
     if arguments.secure_boot {
         let folder = match &arguments.keys {
             Some(folder) => folder.clone(),
-            None => super::build_folder()?.join("keys"),
+            None => super::place(false)?.folder.join("keys"),
         };
         let keys = Keys::open(&folder)?;
         let read = |name| std::fs::read(keys.path(name, ".esl"));

@@ -16,6 +16,8 @@ pub const PACKAGES: [&str; 2] = ["holm-init", "holm"];
 /// What to compile and where.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
+    /// Packages of the workspace, each with a binary of its name.
+    pub packages: &'a [&'a str],
     /// The workspace's folder.
     pub workspace: &'a Path,
     /// Cargo's target folder for node binaries.
@@ -69,8 +71,8 @@ pub enum Error {
     },
 }
 
-/// Compiles with the tool that [`choose`] picks on this machine.
-pub fn compile(request: &Request) -> Result<Binaries, Error> {
+/// Compiles with the tool that [`choose`] picks on this machine; returns the binaries' folder.
+pub fn compile(request: &Request) -> Result<PathBuf, Error> {
     let tool = choose(request.target, &Available::on_this_machine(request.target))?;
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
@@ -87,15 +89,14 @@ pub fn compile(request: &Request) -> Result<Binaries, Error> {
     bar.finish_and_clear();
     result.map_err(Error::Failed)?;
     let folder = request.target_folder.join(request.target).join("release");
-    let binaries = Binaries::in_folder(&folder);
-    for path in [&binaries.init, &binaries.agent] {
+    for path in request.packages.iter().map(|package| folder.join(package)) {
         let bytes =
-            std::fs::read(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+            std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
         if has_interpreter(&bytes) {
-            return Err(Error::Dynamic { path: path.clone() });
+            return Err(Error::Dynamic { path });
         }
     }
-    Ok(binaries)
+    Ok(folder)
 }
 
 fn watch(command: &mut Command) -> Result<(), process::Error> {
@@ -117,7 +118,7 @@ fn command(request: &Request, tool: Tool, cargo_home: Option<&Path>) -> Command 
     let mut command = Command::new(tool.program());
     command.current_dir(request.workspace);
     command.args(["build", "--release", "--locked", "--target", target]);
-    for package in PACKAGES {
+    for package in request.packages {
         command.args(["-p", package]);
     }
     if !request.features.is_empty() {
@@ -187,7 +188,7 @@ mod tests {
 
     fn request<'a>(target: &'a str, features: &'a [String]) -> Request<'a> {
         let (workspace, target_folder) = (Path::new("/src/holm"), Path::new("/src/holm/target"));
-        Request { workspace, target_folder, target, features, offline: true }
+        Request { packages: &PACKAGES, workspace, target_folder, target, features, offline: true }
     }
 
     fn variable(command: &Command, name: &str) -> Option<String> {

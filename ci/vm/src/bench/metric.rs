@@ -40,6 +40,13 @@ impl Metrics {
         self.0.insert(name.to_owned(), metric);
     }
 
+    /// Adds how many of `runs` came out well.
+    pub fn add_count(&mut self, name: &str, unit: &'static str, count: u32, runs: usize) {
+        let value = f64::from(count);
+        let metric = Metric { value, unit, runs, min: value, max: value };
+        self.0.insert(name.to_owned(), metric);
+    }
+
     /// Takes over the metrics of another area.
     pub fn merge(&mut self, other: Self) {
         self.0.extend(other.0);
@@ -100,6 +107,14 @@ mod tests {
         let mut metrics = Metrics::default();
         metrics.add("x", "ms", &[]);
         assert_eq!(metrics, Metrics::default());
+    }
+
+    #[test]
+    fn a_count_keeps_its_runs_apart_from_its_value() {
+        let mut metrics = Metrics::default();
+        metrics.add_count("cuts", "cuts", 4, 5);
+        let cuts = metrics.get("cuts").unwrap();
+        assert_eq!((cuts.value, cuts.min, cuts.max, cuts.runs), (4.0, 4.0, 4.0, 5));
     }
 
     #[test]

@@ -1,91 +1,86 @@
-//! Measures an image, area by area; prints a table and writes flat JSON.
+//! Measures an image, area by area; prints a table and the promises kept and missed, and writes
+//! flat JSON.
 //!
-//! Must never lose what was measured: an area that fails is named, the others are reported.
+//! Must never lose what was measured: an area that fails is named, the others are reported. A
+//! promise that is missed is a result, not a failure: only what could not be measured is one.
 
-use std::path::{Path, PathBuf};
+use std::error::Error;
 use std::process::ExitCode;
 
 use holm_vm::bench::metric::Metrics;
-use holm_vm::bench::{boot, memory, pod};
-use holm_vm::scenario::ScenarioError;
+use holm_vm::bench::options::{self, Options};
+use holm_vm::bench::{BenchError, boot, container, host, image, memory, pod, power_cuts, targets};
 
 /// As many as make a median worth its name, on a machine that emulates.
-const RUNS: usize = 5;
-
-type Area = (&'static str, fn(&Path) -> Result<Metrics, ScenarioError>);
-
-const AREAS: [Area; 4] = [
-    ("boot", |image| boot::measure(image, RUNS)),
-    ("memory", memory::measure),
-    ("pod", |image| pod::measure(image, RUNS)),
-    ("smallest-ram", memory::smallest_ram_that_serves),
-];
+const BOOTS: usize = 5;
+const PODS: usize = 5;
+const CONTAINERS: usize = 20;
 
 fn main() -> ExitCode {
-    let Some((image, json, wanted)) = parse(std::env::args().skip(1)) else {
-        let names: Vec<_> = AREAS.iter().map(|(name, _)| *name).collect();
-        eprintln!("usage: bench IMAGE [--json FILE] [AREA…]; areas: {}", names.join(" "));
-        return ExitCode::FAILURE;
+    let power_cuts = std::env::var("HOLM_POWER_CUTS").ok();
+    let options = match options::parse(std::env::args().skip(1), power_cuts.as_deref()) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("bench: {why}\n{}", options::usage());
+            return ExitCode::from(2);
+        }
     };
     let mut metrics = Metrics::default();
-    let mut failed = false;
-    for (name, measure) in AREAS {
-        if !wanted.is_empty() && !wanted.iter().any(|area| area == name) {
-            continue;
+    let mut failed = Vec::new();
+    let mut loads = Vec::new();
+    let processors = std::thread::available_parallelism().map_or(1, |number| number.get());
+    for area in options::AREAS.into_iter().filter(|area| options.areas.contains(area)) {
+        eprintln!("bench: {area}");
+        if let Some(load) = host::load() {
+            loads.push(load);
+            if let Some(warning) = host::warning(load, processors) {
+                eprintln!("bench: {warning}");
+            }
         }
-        eprintln!("bench: {name}");
-        match measure(&image) {
+        match measure(area, &options) {
             Ok(measured) => metrics.merge(measured),
             Err(error) => {
-                failed = true;
-                eprintln!("bench: {name} failed: {error:?}");
+                eprintln!("bench: {area} failed: {}", chain(&error));
+                failed.push(area);
             }
         }
     }
+    metrics.add("host.load", "procs", &loads);
     print!("{}", metrics.table());
-    if let Some(Err(error)) = json.as_ref().map(|file| std::fs::write(file, metrics.json())) {
-        failed = true;
-        eprintln!("bench: cannot write the JSON file: {error}");
+    for verdict in targets::verdicts(&metrics) {
+        println!("{}", verdict.text);
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if let Some(file) = &options.json
+        && let Err(error) = std::fs::write(file, metrics.json())
+    {
+        eprintln!("bench: cannot write {}: {error}", file.display());
+        return ExitCode::FAILURE;
+    }
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("not measured: {}", failed.join(" "));
+    ExitCode::FAILURE
 }
 
-/// The image, the JSON file and the areas; `None` if they make no sense.
-fn parse(
-    mut arguments: impl Iterator<Item = String>,
-) -> Option<(PathBuf, Option<PathBuf>, Vec<String>)> {
-    let image = PathBuf::from(arguments.next()?);
-    let (mut json, mut wanted) = (None, Vec::new());
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--json" => json = Some(PathBuf::from(arguments.next()?)),
-            area if AREAS.iter().any(|(name, _)| *name == area) => wanted.push(argument),
-            _ => return None,
-        }
+fn measure(area: &str, options: &Options) -> Result<Metrics, BenchError> {
+    match area {
+        "image" => image::measure(&options.image),
+        "boot" => boot::measure(&options.image, BOOTS),
+        "memory" => memory::measure(&options.image),
+        "pod" => Ok(pod::measure(&options.image, PODS)?),
+        "container" => container::measure(CONTAINERS),
+        _ => power_cuts::measure(&options.image, options.power_cuts),
     }
-    Some((image, json, wanted))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Option<(PathBuf, Option<PathBuf>, Vec<String>)> {
-        parse(line.split_whitespace().map(str::to_owned))
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
-
-    #[test]
-    fn image_json_and_areas_are_told_apart() {
-        let expected =
-            ("i.img".into(), Some("o.json".into()), vec!["boot".to_owned(), "pod".to_owned()]);
-        assert_eq!(parsed("i.img boot --json o.json pod"), Some(expected));
-        assert_eq!(parsed("i.img"), Some(("i.img".into(), None, Vec::new())));
-    }
-
-    #[test]
-    fn unknown_areas_and_missing_values_are_refused() {
-        for line in ["", "i.img boto", "i.img --json"] {
-            assert_eq!(parsed(line), None, "{line}");
-        }
-    }
+    text
 }
