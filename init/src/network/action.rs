@@ -4,9 +4,9 @@ use std::fmt;
 
 use holm_config::{IpNet, Mac};
 
-use super::clock::Moment;
 use super::observed::Setting;
 use super::wanted::{WantedKind, WantedRoute};
+use crate::clock::Moment;
 
 /// One step. Links are named: some do not exist yet when the plan is made.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,11 +9,9 @@
 mod action;
 mod advertisements;
 mod client;
-mod clock;
 mod dhcp;
 mod files;
 mod netlink;
-mod notify;
 mod observed;
 mod orders;
 mod outputs;

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use holm_config::{IpNet, LacpRate, Mac, TransmitHash};
 use proptest::prelude::*;
 
-use super::super::clock::Moment;
 use super::super::observed::{ALIAS, Setting};
 use super::*;
+use crate::clock::Moment;
 
 fn link(index: u32, name: &str, kind: Kind) -> Link {
     Link {

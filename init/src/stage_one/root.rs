@@ -145,7 +145,7 @@ fn find_partition(
     // when its disk has had some time to show up, any disk will do.
     let end = start + Duration::from_secs(limit);
     let preferred: Moment =
-        if loader_partition.is_some() { start + (end - start) / 6 } else { end };
+        if loader_partition.is_some() { start + end.since(start) / 6 } else { end };
     let found = wait_for(listener, preferred, || look(false), &mut on_news)
         .or_else(|| wait_for(listener, end, || look(true), &mut on_news));
     found.ok_or_else(|| {

@@ -15,7 +15,7 @@ use super::dhcp::options::Kind;
 use super::netlink::{Socket, perform};
 use super::observed::{Kind as LinkKind, PROTOCOL};
 use super::wanted::{WantedKind, WantedRoute};
-use crate::network::clock::Moment;
+use crate::clock::now;
 use lab::{Lab, lab, mac};
 
 const DHCP: &str = "[[network.links]]\nname = \"eth0\"\n";
@@ -280,7 +280,7 @@ fn crashed_service_takes_over_without_a_flap_and_leaves_others_alone() {
         lab.in_node(|| {
             let mut socket = Socket::open().unwrap();
             let pod = || "pod7".to_owned();
-            let mut act = |action| perform(&mut socket, &action, Moment::now()).unwrap();
+            let mut act = |action| perform(&mut socket, &action, now()).unwrap();
             act(Action::Create(pod(), WantedKind::Bridge(false)));
             act(Action::Up(pod()));
             act(Action::PutAddress(pod(), "10.42.0.1/32".parse().unwrap(), None));
