@@ -19,6 +19,7 @@ mod plan;
 mod report;
 mod service;
 mod syscalls;
+mod sysctls;
 #[cfg(test)]
 mod vm;
 mod wanted;

@@ -20,6 +20,7 @@ use super::orders::{Order, Orders};
 use super::outputs::Outputs;
 use super::plan::plan;
 use super::report::{self, report};
+use super::sysctls::{self, Sysctls};
 use super::wanted::{Assignment, LeaseInUse, assign, wanted};
 
 /// One plan changes what the next one sees (a link that was made, an address that went and took its
@@ -58,6 +59,7 @@ pub(crate) struct Service {
     assignments: Vec<Assignment>,
     clients: BTreeMap<String, Client>,
     advertisements: Advertisements,
+    sysctls: Sysctls,
     problems: Vec<Problem>,
     failures: Vec<String>,
     attempts: u32,
@@ -82,6 +84,7 @@ impl Service {
             store: Store::new(&own, &places.state),
             advertisements: outputs.recall_advertisements(),
             outputs,
+            sysctls: Sysctls::default(),
             observed: Observed::default(),
             assignments: Vec::new(),
             clients: BTreeMap::new(),
@@ -188,7 +191,9 @@ impl Service {
             }
             self.assignments = assign(&self.config.network, &self.observed);
             self.look_after_clients(now);
-            let wanted = wanted(&self.assignments, &self.leases(now), &self.observed);
+            self.apply_sysctls();
+            let mut wanted = wanted(&self.assignments, &self.leases(now), &self.observed);
+            sysctls::honour(&self.config.kernel.sysctls, &mut wanted);
             let plan = plan(&wanted, &self.observed);
             self.note_problems(plan.problems);
             failures.clear();
@@ -201,6 +206,16 @@ impl Service {
             }
         }
         self.settle(failures);
+    }
+
+    /// Writes the document's kernel settings of links that came since. What the kernel refuses is
+    /// said, and not tried again on the same link: it would refuse it for ever.
+    fn apply_sysctls(&mut self) {
+        for (path, value) in self.sysctls.due(&self.config.kernel.sysctls, &self.observed) {
+            if let Err(error) = sysctls::write(path, value) {
+                eprintln!("network: cannot set {path} to {value:?}: {error}");
+            }
+        }
     }
 
     /// Notes what the document asks for in vain, and says so once.
