@@ -53,9 +53,6 @@ pub(crate) enum Problem {
     /// The link that it is built upon is not there.
     #[error("{0} waits for {1}, which is not there")]
     MissingBelow(String, String),
-    /// The document asks for DHCPv6.
-    #[error("{0} gets no address by DHCPv6, which is not built in; routers may give it one")]
-    NoDhcp6(String),
 }
 
 impl fmt::Display for Action {

@@ -527,7 +527,7 @@ proptest! {
             for link in &wanted.links {
                 let is_missing = problems.iter().any(|problem| match problem {
                     Problem::Missing(name) | Problem::Taken(name) => *name == link.name,
-                    Problem::MissingBelow(name, _) | Problem::NoDhcp6(name) => *name == link.name,
+                    Problem::MissingBelow(name, _) => *name == link.name,
                 });
                 if is_missing {
                     continue;

@@ -219,9 +219,7 @@ impl Service {
     }
 
     /// Notes what the document asks for in vain, and says so once.
-    fn note_problems(&mut self, mut problems: Vec<Problem>) {
-        let asking = self.assignments.iter().filter(|assignment| assignment.entry.dhcp6);
-        problems.extend(asking.map(|assignment| Problem::NoDhcp6(assignment.name.clone())));
+    fn note_problems(&mut self, problems: Vec<Problem>) {
         for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
             eprintln!("network: {problem}");
         }

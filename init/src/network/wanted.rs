@@ -303,7 +303,6 @@ fn silent_entry(name: &str, alone: bool) -> Entry {
         matches: None,
         kind: LinkKind::Physical,
         dhcp4: alone,
-        dhcp6: false,
         accept_ra: alone,
         addresses: Vec::new(),
         gateways: Vec::new(),
