@@ -199,14 +199,14 @@ impl Boot {
         let (State::Running(start) | State::Failed(start)) = self.states[phase.index()] else {
             return;
         };
-        let took = now.saturating_sub(start).as_millis();
+        let took = now.since(start).as_millis();
         match result {
             Ok(()) => {
                 self.states[phase.index()] = State::Done;
                 actions.push(Action::Announce(format!("phase {name} took {took} ms")));
                 if phase == Phase::Ready {
                     self.ready_at = Some(now);
-                    let after = now.as_millis();
+                    let after = now.0;
                     actions.push(Action::Announce(format!("ready {after} ms after kernel start")));
                 }
             }

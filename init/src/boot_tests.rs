@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn at(milliseconds: u64) -> Moment {
-    Duration::from_millis(milliseconds)
+    Moment(milliseconds)
 }
 
 fn started(actions: &[Action]) -> Vec<Phase> {
@@ -82,8 +82,8 @@ fn node_without_agent_is_not_ready_until_the_agent_is() {
 fn phase_past_its_limit_is_abandoned() {
     let mut boot = Boot::new();
     boot.step(Event::Tick, at(0));
-    assert_eq!(boot.deadline(), Some(Phase::Mounts.limit()));
-    let actions = boot.step(Event::Tick, Phase::Mounts.limit());
+    assert_eq!(boot.deadline(), Some(at(0) + Phase::Mounts.limit()));
+    let actions = boot.step(Event::Tick, at(0) + Phase::Mounts.limit());
     assert!(actions.contains(&Action::Abandon(Phase::Mounts)));
     assert_eq!(announced(&actions), ["phase mounts failed after 60000 ms: not done within 60 s"]);
     assert_eq!(started(&actions), [Phase::Cgroups]);

@@ -218,7 +218,7 @@ mod tests {
     fn request_may_come_in_parts_and_several_at_once() {
         let (mut client, stream) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
-        let now = Duration::from_secs(1);
+        let now = Moment(1000);
         let mut control = Control::default();
         let request = Vec::new();
         control.connections.push(Connection { stream, request, deadline: now, over: false });
@@ -237,7 +237,7 @@ mod tests {
     fn silent_client_and_endless_request_are_dropped() {
         let (mut client, stream) = UnixStream::pair().unwrap();
         let (_idle, silent) = UnixStream::pair().unwrap();
-        let now = Duration::from_secs(1);
+        let now = Moment(1000);
         let mut control = Control::default();
         for stream in [stream, silent] {
             stream.set_nonblocking(true).unwrap();

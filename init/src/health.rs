@@ -64,12 +64,12 @@ mod tests {
     const SICK: Seen = Seen { booting: false, agent_ready_for: None, agent_stopped: false };
 
     fn at(seconds: u64) -> Moment {
-        Duration::from_secs(seconds)
+        Moment(seconds * 1000)
     }
 
     #[test]
     fn sick_agent_is_given_time_and_no_more() {
-        let mut health = Health::new(at(0), at(300));
+        let mut health = Health::new(at(0), Duration::from_secs(300));
         assert_eq!(health.judge(SICK, at(10)), Verdict::Waiting { until: at(300) });
         assert_eq!(health.judge(SICK, at(299)), Verdict::Waiting { until: at(300) });
         assert_eq!(health.judge(SICK, at(300)), Verdict::Bad);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn steady_agent_restores_patience() {
-        let mut health = Health::new(at(0), at(300));
+        let mut health = Health::new(at(0), Duration::from_secs(300));
         let steady = Seen { agent_ready_for: Some(STEADY), ..SICK };
         assert_eq!(health.judge(steady, at(200)), Verdict::Good);
         assert_eq!(health.judge(SICK, at(300)), Verdict::Waiting { until: at(500) });
@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     fn agent_that_gets_ready_only_to_crash_again_wears_patience_out() {
-        let mut health = Health::new(at(0), at(300));
+        let mut health = Health::new(at(0), Duration::from_secs(300));
         for round in 0..30 {
-            let brief = Seen { agent_ready_for: Some(at(5)), ..SICK };
+            let brief = Seen { agent_ready_for: Some(Duration::from_secs(5)), ..SICK };
             assert_ne!(health.judge(brief, at(round * 10)), Verdict::Bad);
         }
         assert_eq!(health.judge(SICK, at(300)), Verdict::Bad);
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn boot_and_wanted_stop_are_no_sickness() {
-        let mut health = Health::new(at(0), at(300));
+        let mut health = Health::new(at(0), Duration::from_secs(300));
         assert_eq!(health.judge(Seen { booting: true, ..SICK }, at(1000)), Verdict::Good);
         assert_eq!(health.judge(Seen { agent_stopped: true, ..SICK }, at(2000)), Verdict::Good);
         assert_eq!(health.judge(SICK, at(2001)), Verdict::Waiting { until: at(2300) });

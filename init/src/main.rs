@@ -19,6 +19,7 @@ mod log;
 mod modules;
 mod mounts;
 mod network;
+mod notify;
 #[cfg(feature = "payload")]
 mod payload;
 mod service;

@@ -3,7 +3,7 @@
 
 use crate::device::efi;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use std::ffi::CStr;
 
 /// One mount.
@@ -86,7 +86,11 @@ pub(crate) fn early() -> Result<(), (&'static str, Errno)> {
 
 /// Mounts what stage two needs. Goes on after a failure and gives the first.
 pub(crate) fn late() -> Result<(), (&'static str, Errno)> {
-    let mut result = Ok(());
+    // Whoever copies these mounts and asks for it, as a pod with a volume that is
+    // HostToContainer does, sees what is mounted later. The kernel makes them private;
+    // what is mounted below a shared one is shared too.
+    let shared = MountPropagationFlags::SHARED | MountPropagationFlags::REC;
+    let mut result = mount_change("/", shared).map_err(|errno| ("/ to be shared", errno));
     for wanted in &LATE {
         result = result.and(perform(wanted));
     }

@@ -133,7 +133,7 @@ impl Shutdown {
             if !over && !late {
                 return actions;
             }
-            let (name, took) = (self.phase.name(), now.saturating_sub(self.since).as_millis());
+            let (name, took) = (self.phase.name(), now.since(self.since).as_millis());
             if self.phase != Phase::Leave {
                 actions.push(Action::Announce(if over {
                     format!("shutdown phase {name} took {took} ms")
@@ -188,7 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(seconds: u64) -> Moment {
-        Duration::from_secs(seconds)
+        Moment(seconds * 1000)
     }
 
     fn deeds(actions: Vec<Action>) -> Vec<Action> {

@@ -31,6 +31,17 @@ fn loopback_link_comes_up() {
 
 #[test]
 #[ignore = "needs root in a VM"]
+fn every_mount_of_the_node_is_shared() {
+    let mounts = fs::read_to_string("/proc/1/mountinfo").unwrap();
+    let private: Vec<_> = mounts.lines().filter(|line| !line.contains(" shared:")).collect();
+    assert_eq!(private, Vec::<&str>::new());
+    for place in ["/", "/proc", "/sys/fs/cgroup", "/run"] {
+        assert!(mounts.lines().any(|line| line.split(' ').nth(4) == Some(place)), "{place}");
+    }
+}
+
+#[test]
+#[ignore = "needs root in a VM"]
 fn last_message_is_in_the_kernels_log_at_once() {
     let text = format!("message of test {}", std::process::id());
     kmsg::log(Level::Info, &text);

@@ -23,8 +23,6 @@ pub struct Link {
     /// Ask for an IPv4 address by DHCP. Default: true unless the entry has an IPv4 address or
     /// the link is a port of a bridge or bond.
     pub dhcp4: bool,
-    /// Ask for an IPv6 address by DHCPv6.
-    pub dhcp6: bool,
     /// Take IPv6 prefixes and routes from router advertisements. Default: true unless the link
     /// is a port of a bridge or bond.
     pub accept_ra: bool,

@@ -25,7 +25,6 @@ pub(crate) static LINK: Section = Section {
         "name",
         "match",
         "dhcp4",
-        "dhcp6",
         "accept-ra",
         "addresses",
         "gateways",
@@ -101,6 +100,12 @@ impl Section {
 
     /// What to write instead of the unknown `key`.
     pub(crate) fn advice(&self, key: &str) -> String {
+        // Known elsewhere, and its nearest key here is no help.
+        if (self.path, key) == (LINK.path, "dhcp6") {
+            return "there is no DHCPv6: routers give addresses and name servers (accept-ra = \
+                    true), or addresses = [...] does"
+                .into();
+        }
         let key_in_lower_case = key.to_lowercase();
         let is_begun = |known: &str| key.len() >= 3 && known.starts_with(&key_in_lower_case);
         let near = self

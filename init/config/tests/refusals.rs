@@ -33,6 +33,12 @@ fn all_problems_are_told_at_once_and_in_order() {
 }
 
 #[test]
+fn dhcpv6_is_not_promised() {
+    refused("[[network.links]]\nname = \"eth0\"\ndhcp6 = true\n", "3:1", "there is no DHCPv6");
+    refused("[[network.links]]\nname = \"eth0\"\ndhcp6 = false\n", "3:1", "accept-ra = true");
+}
+
+#[test]
 fn syntax_errors_are_told_beside_the_problems_of_other_lines() {
     let told = problems("[node]\nhostname = \n[log]\nfilez = 3\nfiles = = 2\n");
     assert!(told.iter().any(|p| p.starts_with("2:")), "{told:#?}");

@@ -58,7 +58,7 @@ fn write_into(config: &NodeConfig, out: &mut String) -> std::fmt::Result {
 fn write_link(link: &Link, out: &mut String) -> std::fmt::Result {
     let name = link.name.as_deref().unwrap_or_default();
     writeln!(out, "[[network.links]]\nname = {name:?}\ndhcp4 = {}", link.dhcp4)?;
-    writeln!(out, "dhcp6 = {}\naccept-ra = {}", link.dhcp6, link.accept_ra)?;
+    writeln!(out, "accept-ra = {}", link.accept_ra)?;
     writeln!(out, "addresses = {}", quoted(&link.addresses))?;
     writeln!(out, "gateways = {}", quoted(&link.gateways))?;
     let routes = link.routes.iter().map(|route| {
@@ -84,7 +84,7 @@ fn write_link(link: &Link, out: &mut String) -> std::fmt::Result {
 prop_compose! {
     /// The `n`th link: its own networks, a router within, all that stands alone.
     fn any_link(n: u8)(
-        dhcp4: bool, dhcp6: bool, accept_ra: bool, fixed: bool, host in 2u8..254,
+        dhcp4: bool, accept_ra: bool, fixed: bool, host in 2u8..254,
         routed in option::of((0u8..200, option::of(any::<u32>()))),
         metric in option::of(any::<u32>()), mtu in option::of(1280u32..=65535),
         mac in option::of(any::<[u8; 5]>()), vlan in option::of(1u16..=4094),
@@ -110,7 +110,7 @@ prop_compose! {
             kind: vlan.map_or(LinkKind::Physical, |id| {
                 LinkKind::Vlan(Vlan { link: format!("carrier{n}"), id })
             }),
-            dhcp4, dhcp6, accept_ra, addresses, gateways,
+            dhcp4, accept_ra, addresses, gateways,
             routes: routes.into_iter().collect(),
             metric, mtu,
             mac: mac.map(|[a, b, c, d, e]| Mac([2, a, b, c, d, e])),

@@ -7,7 +7,7 @@ mod choice;
 mod last_good;
 pub(crate) mod settings;
 mod sources;
-mod sysctls;
+pub(crate) mod sysctls;
 
 use crate::durable;
 use crate::identity;
@@ -59,11 +59,11 @@ pub(crate) fn apply() -> Result<Settings, String> {
         check("host name", identity::set_hostname(name).map_err(text_of));
     }
     check("kernel modules", drivers::load_needed(&config.kernel.modules));
-    let (skipped, set) = sysctls::apply(&config.kernel.sysctls);
+    let (waiting, set) = sysctls::apply(&config.kernel.sysctls);
     check("kernel settings", set);
-    if !skipped.is_empty() {
-        let skipped = skipped.join(", ");
-        kmsg::announce(&format!("kernel settings skipped, their links are not there: {skipped}"));
+    if !waiting.is_empty() {
+        let waiting = waiting.join(", ");
+        kmsg::announce(&format!("kernel settings that wait for their links: {waiting}"));
     }
     Ok(Settings {
         folder: folder.to_owned(),

@@ -40,8 +40,8 @@ fn plan(wanted: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
 
 /// Writes the settings. Goes on after a failure; only those that the document
 /// asked for are errors, for a kernel may lack a default's subject. Gives those
-/// that were skipped because their link is not there: VLANs and the like come
-/// only with the network.
+/// that wait for their link: VLANs and the like come only with the network, whose
+/// service writes them then.
 pub(crate) fn apply(wanted: &BTreeMap<String, String>) -> (Vec<String>, Result<(), String>) {
     apply_below(Path::new("/proc/sys"), wanted)
 }
@@ -50,7 +50,7 @@ fn apply_below(
     root: &Path,
     wanted: &BTreeMap<String, String>,
 ) -> (Vec<String>, Result<(), String>) {
-    let (mut skipped, mut failures) = (Vec::new(), Vec::new());
+    let (mut waiting, mut failures) = (Vec::new(), Vec::new());
     for (path, value) in plan(wanted) {
         // Opened, not made: outside of the kernel's own tree that would differ.
         let file = File::options().write(true).open(root.join(path));
@@ -58,24 +58,30 @@ fn apply_below(
         match written {
             Err(_) if !wanted.contains_key(path) => {}
             Err(error) if error.kind() == NotFound && lacks_link(root, path) => {
-                skipped.push(path.to_owned());
+                waiting.push(path.to_owned());
             }
             Err(error) => failures.push(format!("{path} = {value:?}: {error}")),
             Ok(()) => {}
         }
     }
-    (skipped, if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) })
+    (waiting, if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) })
 }
 
 /// Whether `path` is the setting of a link that is not there, in a part of the
 /// kernel that is.
 fn lacks_link(root: &Path, path: &str) -> bool {
+    let folder = link_of(path).and_then(|_| root.join(path).parent().map(Path::to_owned));
+    folder.is_some_and(|link| !link.exists() && link.parent().is_some_and(Path::is_dir))
+}
+
+/// The link that the setting `path` is about; none for one of the whole node.
+pub(crate) fn link_of(path: &str) -> Option<&str> {
     let parts: Vec<_> = path.split('/').collect();
-    let &["net", family, kind @ ("conf" | "neigh"), link, _] = parts.as_slice() else {
-        return false;
-    };
-    let links = root.join("net").join(family).join(kind);
-    links.is_dir() && !links.join(link).exists()
+    match parts.as_slice() {
+        ["net", _, "conf" | "neigh", "all" | "default", _] => None,
+        ["net", _, "conf" | "neigh", link, _] => Some(link),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -100,13 +106,13 @@ mod tests {
         let wanted = BTreeMap::from([("holm/none".to_owned(), "1".to_owned())]);
         // The defaults fail too, which is no error.
         let root = tempfile::tempdir().unwrap();
-        let (skipped, result) = apply_below(root.path(), &wanted);
-        assert!(skipped.is_empty());
+        let (waiting, result) = apply_below(root.path(), &wanted);
+        assert!(waiting.is_empty());
         assert!(result.unwrap_err().starts_with("holm/none = \"1\": "));
     }
 
     #[test]
-    fn setting_of_a_link_that_is_not_there_is_skipped() {
+    fn setting_of_a_link_that_is_not_there_waits() {
         let root = tempfile::tempdir().unwrap();
         let eth0 = root.path().join("net/ipv4/conf/eth0");
         std::fs::create_dir_all(&eth0).unwrap();
@@ -119,10 +125,19 @@ mod tests {
             "net/ipv6/conf/vlan7/forwarding",
         ];
         let wanted = paths.map(|path| (path.to_owned(), "1".to_owned()));
-        let (skipped, result) = apply_below(root.path(), &BTreeMap::from(wanted));
-        assert_eq!(skipped, ["net/ipv4/conf/vlan7/rp_filter"]);
+        let (waiting, result) = apply_below(root.path(), &BTreeMap::from(wanted));
+        assert_eq!(waiting, ["net/ipv4/conf/vlan7/rp_filter"]);
         let failures = result.unwrap_err();
         assert_eq!(failures.split("; ").count(), 2, "{failures}");
         assert_eq!(std::fs::read_to_string(eth0.join("rp_filter")).unwrap(), "1\n");
+    }
+
+    #[test]
+    fn settings_of_single_links_are_told_from_those_of_all() {
+        assert_eq!(link_of("net/ipv4/conf/eth0.7/rp_filter"), Some("eth0.7"));
+        assert_eq!(link_of("net/ipv6/neigh/eth0/mcast_solicit"), Some("eth0"));
+        for path in ["net/ipv4/conf/all/rp_filter", "net/ipv4/ip_forward", "kernel/panic"] {
+            assert_eq!(link_of(path), None, "{path}");
+        }
     }
 }

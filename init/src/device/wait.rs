@@ -2,7 +2,7 @@
 //! kernel's announcements. Runs in children of PID 1 only.
 
 use super::uevent::{Listener, Next};
-use crate::clock::{Moment, now, until};
+use crate::clock::{Moment, now, timeout};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub(crate) fn wait_for<T>(
         if let Some(found) = look() {
             return Some(found);
         }
-        let left = until(deadline, now());
+        let left = timeout(deadline, now());
         if left.tv_sec == 0 && left.tv_nsec == 0 {
             return None;
         }

@@ -8,7 +8,7 @@ mod kernel;
 mod rotation;
 
 use crate::lines::Lines;
-use crate::syscalls::signals::Signals;
+use crate::syscalls::signals::{OF_TERMINATION, Signals};
 use file::LogFile;
 use kernel::KernelLog;
 use rotation::Limits;
@@ -59,7 +59,7 @@ pub(crate) fn main() -> ExitCode {
         })
         .collect();
     let mut kernel = KernelLog::open(LogFile::new(folder, "kernel", limits));
-    let mut signals = Signals::open().ok();
+    let mut signals = Signals::open(OF_TERMINATION).ok();
     loop {
         let told_to_end = wait(&sources, kernel.as_ref(), signals.as_mut());
         for source in &mut sources {

@@ -14,14 +14,29 @@ const EFI_PSTORE: &str = "efi_pstore";
 /// Names, one a line, that the image wants loaded.
 pub(crate) const LIST: &str = "/etc/modules-load";
 
-/// Loads the modules that the image names, and those for present devices.
+/// Loads the modules that the image names, and those for present devices that
+/// the boot may need.
 pub(crate) fn coldplug() -> Result<(), String> {
     let list = std::fs::read_to_string(LIST).unwrap_or_default();
     let mut wished: Vec<_> = coldplug::aliases().into_iter().collect();
+    wished.retain(|alias| !is_disk_controller(alias));
     if efi::is_present() {
         wished.push(EFI_PSTORE.to_owned());
     }
     load_all(named(&list).map(str::to_owned).collect(), wished)
+}
+
+/// Loads the modules for all present devices: those that the boot left out, and
+/// those whose announcements were lost.
+pub(crate) fn coldplug_rest() -> Result<(), String> {
+    load_wished(coldplug::aliases())
+}
+
+/// Whether it is a PCI device of the class of disk controllers. The boot has its
+/// disk when stage two begins; others may come when the node is ready.
+fn is_disk_controller(alias: &str) -> bool {
+    let class = alias.strip_prefix("pci:").and_then(|rest| rest.split_once("bc"));
+    class.is_some_and(|(_, class)| class.starts_with("01"))
 }
 
 /// Loads the modules for devices with these aliases, or of these names, should
@@ -76,6 +91,15 @@ mod tests {
     fn list_may_hold_comments_and_blank_lines() {
         let names: Vec<_> = named("# why\n\n overlay \nveth\n").collect();
         assert_eq!(names, ["overlay", "veth"]);
+    }
+
+    #[test]
+    fn disk_controllers_are_told_by_their_class() {
+        let ahci = "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01";
+        let network = "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00";
+        assert!(is_disk_controller(ahci));
+        assert!(!is_disk_controller(network));
+        assert!(!is_disk_controller("virtio:d00000002v00001AF4"));
     }
 
     #[test]

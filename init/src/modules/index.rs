@@ -2,7 +2,7 @@
 //! Pure: the files come in as text, a list of loads comes out.
 
 use super::alias;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A module to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +111,18 @@ impl<'a> Index<'a> {
         plan
     }
 
+    /// Whether there is something for `module` to drive among the devices with the
+    /// aliases `present`; always so for one that is no device's driver.
+    pub(crate) fn is_of_use(&self, module: &str, present: &BTreeSet<String>) -> bool {
+        let module = name(module);
+        let of_module = self.aliases.iter().filter(|(_, of)| name(of) == module);
+        // Those of devices name their bus first.
+        let mut devices = of_module.map(|(pattern, _)| *pattern).filter(|p| p.contains(':'));
+        let Some(first) = devices.next() else { return true };
+        let fits = |pattern: &str| present.iter().any(|device| alias::matches(pattern, device));
+        fits(first) || devices.any(fits)
+    }
+
     /// Whether `request` names a module or an alias of one, loaded or built in.
     pub(crate) fn knows(&self, request: &str) -> bool {
         self.is_builtin(request) || !self.find(request).is_empty()
@@ -124,8 +136,14 @@ impl<'a> Index<'a> {
         if !seen.insert(module.to_owned()) {
             return;
         }
-        let soft = self.soft.get(module).into_iter().flatten();
-        let mut all: Vec<_> = soft.flat_map(|request| self.find(request)).collect();
+        let mut all = Vec::new();
+        for request in self.soft.get(module).into_iter().flatten() {
+            let found = self.find(request);
+            // Several do the same, such as the checksum in C and in assembler: one is enough.
+            if found.len() < 2 || !found.iter().any(|module| seen.contains(module)) {
+                all.extend(found);
+            }
+        }
         // depmod lists the deepest need last.
         all.extend(needs.iter().rev().cloned());
         for need in &all {

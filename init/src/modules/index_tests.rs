@@ -54,6 +54,32 @@ fn device_alias_finds_its_driver() {
 }
 
 #[test]
+fn one_of_several_modules_that_do_the_same_is_enough() {
+    let mut texts = texts();
+    texts.dep.push_str("kernel/crypto/crc32c_generic.ko:\n");
+    texts.alias.push_str("alias crc32c crc32c_generic\n");
+    let plan = |loaded: &[&str]| {
+        let loaded = loaded.iter().map(|name| (*name).to_owned()).collect();
+        let plan = Index::parse(&texts).plan(["libcrc32c"], &loaded);
+        plan.into_iter().map(|load| load.name).collect::<Vec<_>>()
+    };
+    assert_eq!(plan(&["crc32c_intel"]), ["libcrc32c"]);
+    assert_eq!(plan(&[]), ["crc32c_intel", "crc32c_generic", "libcrc32c"]);
+}
+
+#[test]
+fn driver_is_of_use_where_its_device_is() {
+    let texts = texts();
+    let index = Index::parse(&texts);
+    let present = |alias: &str| BTreeSet::from([alias.to_owned()]);
+    assert!(index.is_of_use("virtio-net", &present("virtio:d00000001v00001AF4")));
+    assert!(!index.is_of_use("virtio_net", &present("virtio:d00000002v00001AF4")));
+    // No device's driver.
+    assert!(index.is_of_use("ext4", &BTreeSet::new()));
+    assert!(index.is_of_use("dm-verity", &BTreeSet::new()));
+}
+
+#[test]
 fn alias_of_a_module_that_is_not_shipped_finds_nothing() {
     assert!(names("crypto-x", &[]).is_empty());
 }

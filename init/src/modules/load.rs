@@ -6,7 +6,7 @@ use super::index::{Index, Load, Texts};
 use super::schedule::{Next, Schedule};
 use crate::cmdline::Cmdline;
 use rustix::io::Errno;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::CString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,16 @@ impl<'a> Loader<'a> {
         let first_words = present.lines().filter_map(|line| line.split(' ').next());
         let loaded = first_words.map(str::to_owned).collect();
         Self { index: Index::parse(texts), folder, cmdline, loaded }
+    }
+
+    /// Whether there is something for `module` to drive among these devices.
+    pub(crate) fn is_of_use(&self, module: &str, present: &BTreeSet<String>) -> bool {
+        self.index.is_of_use(module, present)
+    }
+
+    /// How many modules must be loaded for `request`; zero when it is unknown or in.
+    pub(crate) fn cost(&self, request: &str) -> usize {
+        self.index.plan([request], &self.loaded).len()
     }
 
     /// Loads what `requests` (names or aliases) stand for, as many at once as

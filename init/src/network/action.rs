@@ -4,9 +4,9 @@ use std::fmt;
 
 use holm_config::{IpNet, Mac};
 
-use super::clock::Moment;
 use super::observed::Setting;
 use super::wanted::{WantedKind, WantedRoute};
+use crate::clock::Moment;
 
 /// One step. Links are named: some do not exist yet when the plan is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +53,6 @@ pub(crate) enum Problem {
     /// The link that it is built upon is not there.
     #[error("{0} waits for {1}, which is not there")]
     MissingBelow(String, String),
-    /// The document asks for DHCPv6.
-    #[error("{0} gets no address by DHCPv6, which is not built in; routers may give it one")]
-    NoDhcp6(String),
 }
 
 impl fmt::Display for Action {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::Moment;
 use super::dhcp::options::{name, wire_name};
+use crate::clock::Moment;
 
 const HEADER: usize = 16;
 const ROUTER_ADVERTISEMENT: u8 = 134;

@@ -4,12 +4,12 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::clock::Moment;
 use super::dhcp::socket::Socket;
 use super::dhcp::store::Store;
 use super::dhcp::{Action, Event, Lease, Loss, Machine, Params};
 use super::observed::Link;
 use super::wanted::LeaseInUse;
+use crate::clock::{Moment, now};
 
 /// How long a link may be without carrier before the routes of its lease go; a switch that restarts
 /// its port takes about this long, and the kernel passes over such routes at once anyway.
@@ -213,6 +213,6 @@ fn entropy() -> u64 {
     let flags = rustix::rand::GetRandomFlags::NONBLOCK;
     match rustix::rand::getrandom(&mut bytes, flags) {
         Ok(8) => u64::from_ne_bytes(bytes),
-        _ => Moment::now().0.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        _ => now().0.wrapping_mul(0x9e37_79b9_7f4a_7c15),
     }
 }

@@ -9,11 +9,9 @@
 mod action;
 mod advertisements;
 mod client;
-mod clock;
 mod dhcp;
 mod files;
 mod netlink;
-mod notify;
 mod observed;
 mod orders;
 mod outputs;
@@ -21,6 +19,7 @@ mod plan;
 mod report;
 mod service;
 mod syscalls;
+mod sysctls;
 #[cfg(test)]
 mod vm;
 mod wanted;

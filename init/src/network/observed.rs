@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use holm_config::{BondMode, IpNet, LacpRate, Mac, TransmitHash};
 
-use super::clock::Moment;
+use crate::clock::Moment;
 
 /// The mark on routes (`RTPROT`) and addresses (`IFA_PROTO`) that this service made. Nobody else
 /// may use it, and what does not bear it is never removed.

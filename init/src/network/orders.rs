@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::syscalls::signals::Signals;
+use crate::syscalls::signals::{OF_RELOAD, Signals};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct Orders(Signals);
 impl Orders {
     /// From now on signals are orders.
     pub(crate) fn hear() -> std::io::Result<Self> {
-        Signals::open().map(Self)
+        Signals::open(OF_RELOAD).map(Self)
     }
 
     /// The descriptor to wait on.

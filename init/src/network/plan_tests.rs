@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use holm_config::{IpNet, LacpRate, Mac, TransmitHash};
 use proptest::prelude::*;
 
-use super::super::clock::Moment;
 use super::super::observed::{ALIAS, Setting};
 use super::*;
+use crate::clock::Moment;
 
 fn link(index: u32, name: &str, kind: Kind) -> Link {
     Link {
@@ -527,7 +527,7 @@ proptest! {
             for link in &wanted.links {
                 let is_missing = problems.iter().any(|problem| match problem {
                     Problem::Missing(name) | Problem::Taken(name) => *name == link.name,
-                    Problem::MissingBelow(name, _) | Problem::NoDhcp6(name) => *name == link.name,
+                    Problem::MissingBelow(name, _) => *name == link.name,
                 });
                 if is_missing {
                     continue;

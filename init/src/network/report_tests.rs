@@ -1,9 +1,9 @@
 use holm_config::Mac;
 use serde_json::json;
 
-use super::super::clock::Moment;
 use super::super::observed::{Address, PROTOCOL, Route};
 use super::*;
+use crate::clock::Moment;
 
 fn link(index: u32, name: &str, carrier: bool) -> Link {
     Link {

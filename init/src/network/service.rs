@@ -1,26 +1,26 @@
 //! The loop: look, decide, act, tell, wait. All decisions are in the pure parts.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::{self, Moment, now, timeout};
+use crate::notify::{Notify, watchdog_period};
 use holm_config::NodeConfig;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::action::Problem;
 use super::advertisements::Advertisements;
 use super::client::Client;
-use super::clock::Moment;
 use super::dhcp::store::Store;
 use super::netlink::{self, NetlinkError, Socket, Watch};
-use super::notify::{self, Notify};
 use super::observed::Observed;
 use super::orders::{Order, Orders};
 use super::outputs::Outputs;
 use super::plan::plan;
 use super::report::{self, report};
+use super::sysctls::{self, Sysctls};
 use super::wanted::{Assignment, LeaseInUse, assign, wanted};
 
 /// One plan changes what the next one sees (a link that was made, an address that went and took its
@@ -59,6 +59,7 @@ pub(crate) struct Service {
     assignments: Vec<Assignment>,
     clients: BTreeMap<String, Client>,
     advertisements: Advertisements,
+    sysctls: Sysctls,
     problems: Vec<Problem>,
     failures: Vec<String>,
     attempts: u32,
@@ -77,12 +78,13 @@ impl Service {
             netlink: Socket::open()?,
             watch: Watch::open()?,
             orders,
-            notify: Notify::new(env::var_os("NOTIFY_SOCKET").map(PathBuf::from)),
-            watchdog: notify::watchdog_period(env::var("WATCHDOG_USEC").ok().as_deref()),
-            next_watchdog: Moment::now(),
+            notify: Notify::from_environment(),
+            watchdog: watchdog_period(),
+            next_watchdog: now(),
             store: Store::new(&own, &places.state),
             advertisements: outputs.recall_advertisements(),
             outputs,
+            sysctls: Sysctls::default(),
             observed: Observed::default(),
             assignments: Vec::new(),
             clients: BTreeMap::new(),
@@ -101,7 +103,7 @@ impl Service {
         loop {
             self.write();
             self.wait()?;
-            let now = Moment::now();
+            let now = now();
             let mut has_changed = self.hear(now)?;
             for client in self.clients.values_mut() {
                 has_changed |= client.receive(now) | client.time_out(now);
@@ -130,7 +132,7 @@ impl Service {
     /// Gives the leases back; links stay as they are.
     fn leave(&mut self) {
         self.notify.stopping();
-        let now = Moment::now();
+        let now = now();
         for client in self.clients.values_mut() {
             client.release(now);
         }
@@ -140,7 +142,7 @@ impl Service {
 
     /// Sleeps until something happens or is due; feeds the watchdog.
     fn wait(&mut self) -> Result<(), NetlinkError> {
-        let now = Moment::now();
+        let now = now();
         if let Some(period) = self.watchdog.filter(|_| self.next_watchdog <= now) {
             self.notify.watchdog();
             self.next_watchdog = now + period;
@@ -151,12 +153,7 @@ impl Service {
             .chain(self.look_again)
             .chain(self.watchdog.map(|_| self.next_watchdog))
             .min();
-        // Rounded up: waking a millisecond early would only mean to wait again.
-        let timeout = next.map(|next| now.until(next) + Duration::from_millis(1));
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
+        let timeout = next.map(|next| timeout(next, now));
         let own = [self.watch.descriptor(), self.orders.descriptor()];
         let sockets = self.clients.values().flat_map(Client::descriptors);
         let descriptors: Vec<BorrowedFd<'_>> = own.into_iter().chain(sockets).collect();
@@ -184,7 +181,7 @@ impl Service {
     fn reconcile(&mut self) {
         let mut failures = Vec::new();
         for _ in 0..ROUNDS {
-            let now = Moment::now();
+            let now = now();
             match netlink::observe(&mut self.netlink, now) {
                 Ok(observed) => self.observed = observed,
                 Err(error) => {
@@ -194,12 +191,14 @@ impl Service {
             }
             self.assignments = assign(&self.config.network, &self.observed);
             self.look_after_clients(now);
-            let wanted = wanted(&self.assignments, &self.leases(now), &self.observed);
+            self.apply_sysctls();
+            let mut wanted = wanted(&self.assignments, &self.leases(now), &self.observed);
+            sysctls::honour(&self.config.kernel.sysctls, &mut wanted);
             let plan = plan(&wanted, &self.observed);
             self.note_problems(plan.problems);
             failures.clear();
             for action in &plan.actions {
-                let done = netlink::perform(&mut self.netlink, action, Moment::now());
+                let done = netlink::perform(&mut self.netlink, action, clock::now());
                 failures.extend(done.err().map(|error| error.to_string()));
             }
             if plan.actions.len() == failures.len() {
@@ -209,10 +208,18 @@ impl Service {
         self.settle(failures);
     }
 
+    /// Writes the document's kernel settings of links that came since. What the kernel refuses is
+    /// said, and not tried again on the same link: it would refuse it for ever.
+    fn apply_sysctls(&mut self) {
+        for (path, value) in self.sysctls.due(&self.config.kernel.sysctls, &self.observed) {
+            if let Err(error) = sysctls::write(path, value) {
+                eprintln!("network: cannot set {path} to {value:?}: {error}");
+            }
+        }
+    }
+
     /// Notes what the document asks for in vain, and says so once.
-    fn note_problems(&mut self, mut problems: Vec<Problem>) {
-        let asking = self.assignments.iter().filter(|assignment| assignment.entry.dhcp6);
-        problems.extend(asking.map(|assignment| Problem::NoDhcp6(assignment.name.clone())));
+    fn note_problems(&mut self, problems: Vec<Problem>) {
         for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
             eprintln!("network: {problem}");
         }
@@ -225,7 +232,7 @@ impl Service {
             eprintln!("network: cannot {failure}");
         }
         self.attempts = if failures.is_empty() { 0 } else { self.attempts.saturating_add(1) };
-        let now = Moment::now();
+        let now = now();
         let retry = (!failures.is_empty()).then(|| {
             let factor = 1u32 << self.attempts.saturating_sub(1).min(16);
             now + (FIRST_RETRY * factor).min(LAST_RETRY)
@@ -274,7 +281,7 @@ impl Service {
     }
 
     fn write(&mut self) {
-        let now = Moment::now();
+        let now = now();
         let looked_after = self.assignments.iter().map(|assignment| {
             let client = self.clients.get(&assignment.name);
             report::Client {

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use holm_config::{Bond, IpNet, Ipv4Net, Link as Entry, LinkKind, LinkMatch, Mac, Network};
 
-use super::clock::Moment;
 use super::dhcp::Lease;
 use super::observed::{Link, Observed, Setting};
+use crate::clock::Moment;
 
 /// The default metric of a link's default routes is this plus its number.
 const FIRST_METRIC: u32 = 100;
@@ -303,7 +303,6 @@ fn silent_entry(name: &str, alone: bool) -> Entry {
         matches: None,
         kind: LinkKind::Physical,
         dhcp4: alone,
-        dhcp6: false,
         accept_ra: alone,
         addresses: Vec::new(),
         gateways: Vec::new(),

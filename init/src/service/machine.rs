@@ -212,7 +212,7 @@ impl Service {
                 Vec::new()
             }
             State::Stopping { again: true, .. } => self.spawn(now),
-            State::Ready { since, .. } if now.saturating_sub(since) >= GOOD_ORDER => {
+            State::Ready { since, .. } if now.since(since) >= GOOD_ORDER => {
                 self.failures = 0;
                 self.back_off(exit, now)
             }
@@ -269,9 +269,9 @@ impl Service {
     pub(crate) fn proven(&self, now: Moment) -> Option<Duration> {
         match self.state {
             State::Ready { since, heard } if self.spec.watchdog.is_some() => {
-                Some(heard.saturating_sub(since))
+                Some(heard.since(since))
             }
-            State::Ready { since, .. } => Some(now.saturating_sub(since)),
+            State::Ready { since, .. } => Some(now.since(since)),
             _ => None,
         }
     }

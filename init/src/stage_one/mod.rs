@@ -6,7 +6,7 @@
 pub(crate) mod root;
 mod switch;
 
-use crate::clock::{Moment, now, until};
+use crate::clock::{Moment, now, timeout};
 use crate::cmdline::Cmdline;
 use crate::kmsg;
 use crate::mounts;
@@ -87,7 +87,7 @@ fn run(cmdline: &Cmdline, started: Moment) -> Result<Infallible, Error> {
 /// Waits for the child to speak or end; whether there is time left, and the
 /// child's status when it has ended.
 fn step(task: &mut Task, deadline: Moment) -> (bool, Option<WaitStatus>) {
-    let left = until(deadline, now());
+    let left = timeout(deadline, now());
     let talking = {
         let mut fds = [PollFd::new(&*task, PollFlags::IN)];
         let _ = poll(&mut fds, Some(&left));
@@ -116,13 +116,13 @@ impl Answer {
 }
 
 fn since(start: Moment) -> u128 {
-    now().saturating_sub(start).as_millis()
+    now().since(start).as_millis()
 }
 
 /// Nothing is awaited here but the time that a person has to read the console.
 fn wait(deadline: Moment) {
     while now() < deadline {
-        let _ = poll(&mut [], Some(&until(deadline, now())));
+        let _ = poll(&mut [], Some(&timeout(deadline, now())));
     }
 }
 

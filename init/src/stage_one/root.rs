@@ -14,6 +14,7 @@ use crate::modules::load::{self, Loader, folder, read_texts};
 use crate::modules::{coldplug, drivers};
 use crate::verity::activate;
 use rustix::mount::{MountFlags, mount};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -81,7 +82,7 @@ pub(crate) fn prepare(modules_loaded: impl FnOnce()) -> Result<String, Error> {
     let listener = Listener::open().map_err(Error::Listen)?;
     let texts = read_texts(&folder());
     let mut loader = Loader::new(&texts, folder(), &cmdline);
-    load_all(&mut loader);
+    load_named(&mut loader);
     modules_loaded();
     let limit = cmdline.number("holm.root-timeout", 60);
     let found = find_partition(&listener, &wanted.label, limit, &mut loader)?;
@@ -90,22 +91,49 @@ pub(crate) fn prepare(modules_loaded: impl FnOnce()) -> Result<String, Error> {
     Ok(found.disk)
 }
 
-/// Loads what the image names and what the present devices ask for. What is
-/// missing or refused is said, not fatal: a board without a watchdog still boots.
-fn load_all(loader: &mut Loader<'_>) {
+/// Loads what the image names, but no driver of a device that is not there: to
+/// check a module's signature takes longer than anything else here. What is missing
+/// or refused is said, not fatal: a board without a watchdog still boots.
+fn load_named(loader: &mut Loader<'_>) {
     let list = std::fs::read_to_string(drivers::LIST).unwrap_or_default();
-    let mut requests: Vec<_> = drivers::named(&list).map(str::to_owned).collect();
+    let mut waiting: Vec<_> = drivers::named(&list).map(str::to_owned).collect();
     if efi::is_present() {
-        requests.push("efivarfs".to_owned());
+        waiting.push("efivarfs".to_owned());
     }
-    requests.extend(coldplug::aliases());
-    load(loader, requests);
+    loop {
+        // One driver makes the device of another, as a chipset's does its watchdog.
+        let present = coldplug::aliases();
+        let (useful, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|module| loader.is_of_use(module, &present));
+        if useful.is_empty() {
+            break;
+        }
+        load(loader, useful);
+        waiting = rest;
+    }
     if efi::is_present() {
         // Without it the first disk that has the partition is taken.
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         let target = "/sys/firmware/efi/efivars";
         let _ = mount("efivarfs", target, "efivarfs", flags | MountFlags::RDONLY, None);
     }
+}
+
+/// The present devices' drivers in the order in which to try them: those first that
+/// take the fewest modules. Nobody knows yet on which device the root is, and most
+/// machines have more controllers than disks.
+fn by_cost(
+    aliases: impl IntoIterator<Item = String>,
+    cost: impl Fn(&str) -> usize,
+) -> VecDeque<Vec<String>> {
+    let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for alias in aliases {
+        let cost = cost(&alias);
+        if cost > 0 {
+            groups.entry(cost).or_default().push(alias);
+        }
+    }
+    groups.into_values().collect()
 }
 
 fn load(loader: &mut Loader<'_>, requests: impl IntoIterator<Item = String>) {
@@ -137,6 +165,13 @@ fn find_partition(
             _ => partition::choose(&present, label, None).cloned(),
         }
     };
+    let mut groups = by_cost(coldplug::aliases(), |alias| loader.cost(alias));
+    while let Some(group) = groups.pop_front() {
+        load(loader, group);
+        if let Some(found) = look(false) {
+            return Ok(found);
+        }
+    }
     let mut on_news = |news| match news {
         News::Aliases(aliases) => load(loader, aliases),
         News::Overrun => load(loader, coldplug::aliases()),
@@ -145,7 +180,7 @@ fn find_partition(
     // when its disk has had some time to show up, any disk will do.
     let end = start + Duration::from_secs(limit);
     let preferred: Moment =
-        if loader_partition.is_some() { start + (end - start) / 6 } else { end };
+        if loader_partition.is_some() { start + end.since(start) / 6 } else { end };
     let found = wait_for(listener, preferred, || look(false), &mut on_news)
         .or_else(|| wait_for(listener, end, || look(true), &mut on_news));
     found.ok_or_else(|| {
@@ -184,6 +219,18 @@ fn file_system(head: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_that_take_the_fewest_modules_are_tried_first() {
+        let cost = |alias: &str| match alias {
+            "pci:ahci" => 5,
+            "pci:unknown" => 0,
+            _ => 1,
+        };
+        let aliases = ["pci:ahci", "pci:unknown", "virtio:disk", "virtio:scsi"];
+        let groups = by_cost(aliases.map(str::to_owned), cost);
+        assert_eq!(groups, [vec!["virtio:disk", "virtio:scsi"], vec!["pci:ahci"]]);
+    }
 
     #[test]
     fn slot_names_the_partition() {

@@ -48,7 +48,6 @@ impl Node {
     }
 
     fn status(&self) -> Status {
-        let milliseconds = |time: std::time::Duration| time.as_millis() as u64;
         let failed = self.boot.failures().iter();
         let services = self.units.iter().map(|unit| ServiceStatus {
             name: unit.name.text().to_owned(),
@@ -59,8 +58,8 @@ impl Node {
             status: unit.status.clone(),
         });
         Status {
-            uptime_ms: milliseconds(now()),
-            ready_ms: self.boot.ready_at().map(milliseconds),
+            uptime_ms: now().0,
+            ready_ms: self.boot.ready_at().map(|moment| moment.0),
             failed_phases: failed
                 .map(|(phase, reason)| FailedPhase {
                     name: phase.name().to_owned(),

@@ -2,7 +2,7 @@
 
 use super::unit::Unit;
 use crate::boot::{Boot, Event as BootEvent, Phase};
-use crate::clock::{Moment, now, until};
+use crate::clock::{Moment, now, timeout};
 use crate::cmdline::Cmdline;
 use crate::configuration::settings::Settings;
 use crate::control::Control;
@@ -16,7 +16,7 @@ use crate::service::notify::{Message, Socket};
 use crate::service::spec::{NAMES, Name};
 use crate::shutdown::{End, Shutdown};
 use crate::syscalls::memory;
-use crate::syscalls::signals::Signals;
+use crate::syscalls::signals::{self, Signals};
 use crate::task::Task;
 use crate::watchdog::Watchdog;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -86,7 +86,7 @@ impl Node {
     /// A node whose boot begins now.
     pub(crate) fn new(now: Moment) -> Self {
         let watchdog = Watchdog::take_over(std::env::var("HOLM_WATCHDOG_FD").ok());
-        let signals = Signals::open();
+        let signals = Signals::open(signals::OF_INIT);
         if let Err(error) = &signals {
             kmsg::announce(&format!("cannot open the signal descriptor: {error}"));
         }
@@ -193,7 +193,7 @@ impl Node {
                 }
             }
         }
-        let timeout = until(self.deadline(), now());
+        let timeout = timeout(self.deadline(), now());
         if poll(&mut fds, Some(&timeout)).is_err() {
             return Vec::new();
         }

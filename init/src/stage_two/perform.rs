@@ -184,7 +184,7 @@ impl Node {
     /// Takes in how a task ended.
     pub(crate) fn task_ended(&mut self, purpose: Purpose, outcome: Outcome) {
         if purpose == Purpose::Hotplug {
-            self.buttons.look();
+            self.look_for_devices();
         }
         match purpose {
             Purpose::Phase(phase) => self.phase_task_ended(phase, outcome),
@@ -204,7 +204,7 @@ impl Node {
         }
         let aliases = std::mem::take(&mut self.aliases).into_iter().map(OsString::from);
         if std::mem::take(&mut self.devices_lost) {
-            self.start_task("modules", [], Purpose::Hotplug, HOTPLUG_LIMIT);
+            self.start_task("coldplug", [], Purpose::Hotplug, HOTPLUG_LIMIT);
         } else {
             self.start_task("drivers", aliases, Purpose::Hotplug, HOTPLUG_LIMIT);
         }

@@ -33,6 +33,8 @@ impl Node {
                     }
                     _ => {
                         mounts::hurry_grace_periods(false);
+                        // The devices that the boot did not need.
+                        self.devices_lost = true;
                         self.next_release = now();
                         Ok(())
                     }
@@ -89,10 +91,7 @@ impl Node {
         match phase {
             Phase::Modules => {
                 self.may_hotplug = true;
-                self.buttons.look();
-                if self.watchdog.is_none() {
-                    self.watchdog = Watchdog::open(&self.cmdline);
-                }
+                self.look_for_devices();
             }
             Phase::Configuration => {
                 result = result.and_then(|()| Settings::decode(&outcome.text)).and_then(|told| {
@@ -106,6 +105,25 @@ impl Node {
         self.boot_event(BootEvent::Ended(phase, result), now());
     }
 
+    /// Opens what PID 1 itself uses of the devices that are there by now.
+    pub(crate) fn look_for_devices(&mut self) {
+        self.buttons.look();
+        if self.watchdog.is_none() {
+            self.watchdog = Watchdog::open(&self.cmdline);
+            if self.boot.has_started(Phase::Agent) {
+                self.set_watchdog();
+            }
+        }
+    }
+
+    /// Sets the watchdog as the node document says.
+    fn set_watchdog(&mut self) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.set_timeout(Duration::from_secs(self.settings.watchdog_seconds));
+            self.next_pet = now();
+        }
+    }
+
     /// Puts in force what the node document says about PID 1 itself, or the
     /// defaults when there was no saying.
     fn apply_settings(&mut self) {
@@ -113,10 +131,7 @@ impl Node {
             ("HOLM_CONFIG", "/run/holm/holm.toml".to_owned()),
             ("HOLM_CONFIG_DIR", self.settings.folder.clone()),
         ];
-        if let Some(watchdog) = &mut self.watchdog {
-            watchdog.set_timeout(Duration::from_secs(self.settings.watchdog_seconds));
-            self.next_pet = now();
-        }
+        self.set_watchdog();
         // The disks are there, or what stands in for them.
         self.service_event(Name::Log, Event::Start, now());
         self.start_task("crashes", [], Purpose::Crashes, CRASHES_LIMIT);

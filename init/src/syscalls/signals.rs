@@ -8,10 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The signals that PID 1 hears. All of them are blocked, so that none is acted
-/// on by default; children get a clean mask when they are started.
-const HEARD: [i32; 6] =
-    [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR, libc::SIGHUP, libc::SIGUSR1];
+/// What PID 1 hears. Children get a clean mask when they are started.
+pub(crate) const OF_INIT: &[i32] =
+    &[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGPWR, libc::SIGHUP, libc::SIGUSR1];
+/// What asks a service to end.
+pub(crate) const OF_TERMINATION: &[i32] = &[libc::SIGTERM, libc::SIGINT];
+/// What a service hears that can also read its configuration again.
+pub(crate) const OF_RELOAD: &[i32] = &[libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
 /// Lets the child that `command` starts hear signals again: it would inherit
 /// the mask of PID 1, and nobody could end it.
@@ -31,19 +34,21 @@ pub(crate) fn unblock_in(command: &mut Command) {
 }
 
 /// The descriptor.
+#[derive(Debug)]
 pub(crate) struct Signals(File);
 
 impl Signals {
-    /// Blocks the signals and opens the descriptor.
-    pub(crate) fn open() -> std::io::Result<Self> {
+    /// Blocks the signals `heard`, so that none is acted on by default, and opens
+    /// the descriptor.
+    pub(crate) fn open(heard: &[i32]) -> std::io::Result<Self> {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: `set` is made by sigemptyset before any other use, and the
         // other calls only read it; a null old set and -1 for a new descriptor
         // are what these calls document.
         let descriptor = unsafe {
             libc::sigemptyset(set.as_mut_ptr());
-            for signal in HEARD {
-                libc::sigaddset(set.as_mut_ptr(), signal);
+            for signal in heard {
+                libc::sigaddset(set.as_mut_ptr(), *signal);
             }
             libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
             libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
@@ -76,7 +81,7 @@ mod tests {
 
     #[test]
     fn child_hears_signals_that_its_parent_has_blocked() {
-        let mut signals = Signals::open().unwrap();
+        let mut signals = Signals::open(OF_INIT).unwrap();
         assert_eq!(signals.next(), None);
         let mut command = Command::new("sleep");
         command.arg("1000");

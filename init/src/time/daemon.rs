@@ -214,8 +214,7 @@ impl<C: Clock> Daemon<C> {
     /// The status goes to the supervisor each time, and to the log when it says something new.
     fn tell(&mut self, decision: &Decision, asked: usize) {
         let (status, is_news) = describe(decision, asked, self.discipline.has_time());
-        // Without a supervisor there is nobody to tell.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&status)]);
+        self.wakeups.notify().status(status.clone());
         let gist = status.split(", offset").next().unwrap_or_default();
         if is_news || gist != self.status {
             eprintln!("time: {status}");

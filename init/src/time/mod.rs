@@ -22,8 +22,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sd_notify::NotifyState;
-
+use crate::notify::{Notify, watchdog_period};
 pub(crate) use clock::SystemClock;
 use daemon::{Daemon, Places};
 pub(crate) use saved::FILE as SAVED;
@@ -42,7 +41,7 @@ pub(crate) fn main() -> ExitCode {
     // Without the build's time every server's word is possible.
     let image_built = floor::built(Path::new(floor::OS_RELEASE)).unwrap_or(0);
     let run = Path::new(RUN);
-    let wakeups = match Wakeups::listen(run, sd_notify::watchdog_enabled()) {
+    let wakeups = match Wakeups::listen(run, Notify::from_environment(), watchdog_period()) {
         Ok(wakeups) => wakeups,
         Err(error) => {
             eprintln!("time: signals and changes in {RUN} cannot be heard: {error}");
@@ -58,9 +57,7 @@ pub(crate) fn main() -> ExitCode {
         dns_port: 53,
     };
     let mut daemon = Daemon::new(SystemClock, wakeups, places, configured_servers(), image_built);
-    if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-        eprintln!("time: the supervisor does not hear that the service is ready: {error}");
-    }
+    daemon.wakeups.notify().ready();
     daemon.run();
     ExitCode::SUCCESS
 }

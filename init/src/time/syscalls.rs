@@ -1,11 +1,10 @@
-//! The kernel interfaces of the clock that no safe wrapper covers: `clock_adjtime`, the RTC's
-//! ioctls, and signals as a file. Must hold no decisions.
+//! The kernel interfaces of the clock that no safe wrapper covers: `clock_adjtime` and the
+//! RTC's ioctls. Must hold no decisions.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
 use std::mem::zeroed;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::ioctl;
 
@@ -71,25 +70,6 @@ pub(crate) fn set_rtc(rtc: &File, time: RtcTime) -> io::Result<()> {
     let setter = unsafe { ioctl::Setter::<RTC_SET_TIME, RtcTime>::new(time) };
     // SAFETY: as above.
     Ok(unsafe { ioctl::ioctl(rtc, setter) }?)
-}
-
-/// Blocks SIGTERM and SIGINT for this thread and gives a file to read them from.
-pub(crate) fn termination_signals() -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised by `sigemptyset` before it is used, and only read after.
-    unsafe {
-        let mut set: libc::sigset_t = zeroed();
-        libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, libc::SIGTERM);
-        libc::sigaddset(&mut set, libc::SIGINT);
-        if libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        match libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
-            -1 => Err(io::Error::last_os_error()),
-            // SAFETY: the descriptor is fresh and nobody else has it.
-            fd => Ok(OwnedFd::from_raw_fd(fd)),
-        }
-    }
 }
 
 #[cfg(test)]

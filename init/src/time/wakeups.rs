@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
-use sd_notify::NotifyState;
 
-use super::syscalls::termination_signals;
+use crate::notify::Notify;
+use crate::syscalls::signals::{OF_TERMINATION, Signals};
 
 /// The files of the network service whose change is worth a look.
 const WATCHED: [&[u8]; 2] = [b"network.json", b"resolv.conf"];
@@ -30,7 +30,8 @@ pub(crate) enum Wake {
 
 #[derive(Default)]
 pub(crate) struct Wakeups {
-    signals: Option<OwnedFd>,
+    signals: Option<Signals>,
+    notify: Notify,
     network: Option<OwnedFd>,
     watchdog: Option<Duration>,
     network_changed: bool,
@@ -38,21 +39,30 @@ pub(crate) struct Wakeups {
 }
 
 impl Wakeups {
-    /// Listens for signals and for changes in `run_folder`; `watchdog` is how often the
-    /// supervisor wants to hear from this process.
-    pub(crate) fn listen(run_folder: &Path, watchdog: Option<Duration>) -> io::Result<Self> {
-        let signals = Some(termination_signals()?);
+    /// Listens for signals and for changes in `run_folder`; the supervisor behind `notify` wants
+    /// to hear each `watchdog` that this process lives.
+    pub(crate) fn listen(
+        run_folder: &Path,
+        notify: Notify,
+        watchdog: Option<Duration>,
+    ) -> io::Result<Self> {
+        let signals = Some(Signals::open(OF_TERMINATION)?);
         let network =
             inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         let changes = inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&network, run_folder, changes)?;
-        Ok(Self { signals, network: Some(network), watchdog, ..Self::default() })
+        Ok(Self { signals, notify, network: Some(network), watchdog, ..Self::default() })
     }
 
     /// As after SIGTERM.
     #[cfg(test)]
     pub(crate) fn stopped() -> Self {
         Self { stopped: true, ..Self::default() }
+    }
+
+    /// To tell the supervisor more than that this process lives.
+    pub(crate) fn notify(&mut self) -> &mut Notify {
+        &mut self.notify
     }
 
     /// Waits until one of `sockets` can be read, and says which; none at the deadline.
@@ -91,17 +101,17 @@ impl Wakeups {
     /// One poll, cut short by the supervisor's watchdog. An interrupted poll is an empty one.
     fn wait_once(&mut self, sockets: &[&UdpSocket], deadline: Instant) -> Vec<usize> {
         if self.watchdog.is_some() {
-            // A supervisor that does not listen will say so itself, by its watchdog.
-            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+            self.notify.watchdog();
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let left = self.watchdog.map_or(left, |watchdog| left.min(watchdog / 2));
+        let left = self.watchdog.map_or(left, |watchdog| left.min(watchdog));
         let timeout = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         };
-        let own = self.signals.iter().chain(&self.network).map(AsFd::as_fd);
-        let all = sockets.iter().map(|socket| socket.as_fd()).chain(own);
+        let signals = self.signals.iter().map(AsFd::as_fd);
+        let network = self.network.iter().map(AsFd::as_fd);
+        let all = sockets.iter().map(|socket| socket.as_fd()).chain(signals).chain(network);
         let mut watched: Vec<PollFd<'_>> =
             all.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         if poll(&mut watched, Some(&timeout)).is_err() {
@@ -118,9 +128,8 @@ impl Wakeups {
     }
 
     fn read_own(&mut self) {
-        if let Some(signals) = &self.signals {
-            let mut record = [0u8; 128];
-            self.stopped |= rustix::io::read(signals, &mut record).is_ok_and(|length| length > 0);
+        if let Some(signals) = &mut self.signals {
+            self.stopped |= signals.next().is_some();
         }
         if let Some(network) = &self.network {
             let mut buffer = [MaybeUninit::uninit(); 1024];

@@ -39,11 +39,10 @@ pub(crate) fn read(table: &Table<'_>) -> (Link, Placed) {
     let gateways = table.list("gateways", syntax::address).unwrap_or_default();
     check_gateways(table, &gateways, &addresses);
     let dhcp4 = table.bool("dhcp4");
-    let dhcp6 = table.bool("dhcp6");
     let accept_ra = table.bool("accept-ra");
     let has_ipv4 = addresses.iter().any(|net| net.value.addr().is_ipv4());
     let gives_ipv4 = or_default(dhcp4, !has_ipv4);
-    let gives_ipv6 = or_default(dhcp6, false) || or_default(accept_ra, true);
+    let gives_ipv6 = or_default(accept_ra, true);
     let routes = table.tables("routes", &schema::ROUTE);
     let routes = routes.iter().filter_map(|route| {
         read_route(route, |hop| {
@@ -64,7 +63,7 @@ pub(crate) fn read(table: &Table<'_>) -> (Link, Placed) {
         kind: kind.at,
         addresses: addresses.iter().map(|net| net.at).collect(),
         routes: routes.iter().map(|route| route.at).collect(),
-        layer3: layer3_keys(table, [("dhcp4", dhcp4), ("dhcp6", dhcp6), ("accept-ra", accept_ra)]),
+        layer3: layer3_keys(table, [("dhcp4", dhcp4), ("accept-ra", accept_ra)]),
         mtu: mtu.map(|mtu| mtu.at),
     };
     let number = |n: At<i64>| u32::try_from(n.value).ok();
@@ -73,7 +72,6 @@ pub(crate) fn read(table: &Table<'_>) -> (Link, Placed) {
         matches,
         kind: kind.value,
         dhcp4: gives_ipv4,
-        dhcp6: or_default(dhcp6, false),
         accept_ra: or_default(accept_ra, true),
         addresses: values(Some(addresses)),
         gateways: values(Some(gateways)),
@@ -270,7 +268,7 @@ fn read_route(table: &Table<'_>, check_via: impl Fn(&At<IpAddr>)) -> Option<At<R
 /// What a port must leave to its bridge or bond; a switch that is written as off is harmless.
 fn layer3_keys(
     table: &Table<'_>,
-    switches: [(&'static str, Option<At<bool>>); 3],
+    switches: [(&'static str, Option<At<bool>>); 2],
 ) -> Vec<At<&'static str>> {
     let lists = ["addresses", "gateways", "routes"];
     let lists = lists.into_iter().filter_map(|key| Some(At::new(key, table.place(key)?)));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::network::clock::Moment;
+use crate::clock::Moment;
 
 /// RFC 2131, 4.4.5.
 const SHORTEST_RENEWAL: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::Message;
 use super::options;
-use crate::network::clock::Moment;
+use crate::clock::Moment;
 
 /// A granted address and what came with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

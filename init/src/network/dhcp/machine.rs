@@ -31,7 +31,7 @@ use super::lease::Lease;
 use super::message::{Message, REPLY};
 use super::options::{self, Kind};
 use super::questions::{Params, Question};
-use crate::network::clock::Moment;
+use crate::clock::Moment;
 
 const REQUESTS: u32 = 4;
 const CONFIRMATIONS: u32 = 2;

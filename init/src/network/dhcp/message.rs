@@ -240,7 +240,7 @@ mod tests {
                 // What was understood survives another round.
                 let again = Message::decode(&message.encode()).unwrap();
                 let _ = crate::network::dhcp::Lease::from_ack(
-                    &again, crate::network::clock::Moment(0));
+                    &again, crate::clock::Moment(0));
             }
         }
     }

@@ -81,7 +81,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::clock::Moment;
+    use crate::clock::Moment;
     use crate::network::dhcp::lease::Times;
 
     const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];

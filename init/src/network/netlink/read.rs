@@ -15,7 +15,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use netlink_packet_route::route::RouteMessage;
 
 use super::{NetlinkError, Socket};
-use crate::network::clock::Moment;
+use crate::clock::Moment;
 use crate::network::observed::{Address, BondState, Device, Kind, Link, Observed, Route, Setting};
 
 const NEW_LINK: u16 = 16;

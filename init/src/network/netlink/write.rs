@@ -19,8 +19,8 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{NetlinkError, Socket, read};
+use crate::clock::Moment;
 use crate::network::action::Action;
-use crate::network::clock::Moment;
 use crate::network::observed::{ALIAS, PROTOCOL};
 use crate::network::plan::{has_hash, has_lacp};
 use crate::network::wanted::{WantedKind, WantedRoute};

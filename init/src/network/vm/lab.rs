@@ -21,13 +21,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::super::action::Action;
-use super::super::clock::Moment;
 use super::super::netlink::{Socket, Watch, observe, perform};
 use super::super::observed::{Link, Observed};
 use super::super::orders::Orders;
 use super::super::service::{Places, Service};
 use super::server::{SERVER, Server};
-use crate::syscalls::signals::Signals;
+use crate::clock::now;
+use crate::syscalls::signals::{OF_RELOAD, Signals};
 
 /// Names the folder to the process that `Lab::start` starts.
 const FOLDER: &str = "HOLM_TEST_FOLDER";
@@ -101,13 +101,13 @@ impl Lab {
         let net = IpNet::new(IpAddr::V4(SERVER), 24).unwrap();
         self.wall(&Action::PutAddress("wall0".into(), net, None));
         let mut socket = Socket::open().unwrap();
-        let index = observe(&mut socket, Moment::now()).unwrap().link("wall0").unwrap().index;
+        let index = observe(&mut socket, now()).unwrap().link("wall0").unwrap().index;
         Server::start(index, Ipv4Addr::new(192, 0, 2, 10), seconds)
     }
 
     /// Does something at the wall.
     pub(crate) fn wall(&self, action: &Action) {
-        perform(&mut Socket::open().unwrap(), action, Moment::now()).unwrap();
+        perform(&mut Socket::open().unwrap(), action, now()).unwrap();
     }
 
     /// Does something in the node's namespace, as somebody else.
@@ -138,7 +138,7 @@ impl Lab {
             // SAFETY: only makes system calls.
             #[allow(unsafe_code)]
             unsafe {
-                command.pre_exec(|| Signals::open().map(drop));
+                command.pre_exec(|| Signals::open(OF_RELOAD).map(drop));
             }
             command.spawn().unwrap()
         };
@@ -169,7 +169,7 @@ impl Lab {
 
     /// What the node has.
     pub(crate) fn node(&mut self) -> Observed {
-        observe(&mut self.eyes, Moment::now()).unwrap()
+        observe(&mut self.eyes, now()).unwrap()
     }
 
     pub(crate) fn link(&mut self, name: &str) -> Option<Link> {
@@ -238,7 +238,7 @@ impl Lab {
     /// Sends a packet to all nodes from a raw ICMPv6 socket at the wall.
     pub(crate) fn advertise(&self, bytes: &[u8]) {
         let mut socket = Socket::open().unwrap();
-        let index = observe(&mut socket, Moment::now()).unwrap().link("wall0").unwrap().index;
+        let index = observe(&mut socket, now()).unwrap().link("wall0").unwrap().index;
         let kind = rustix::net::SocketType::RAW;
         let icmp = Some(rustix::net::ipproto::ICMPV6);
         let raw = rustix::net::socket(rustix::net::AddressFamily::INET6, kind, icmp).unwrap();

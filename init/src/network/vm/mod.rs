@@ -15,7 +15,7 @@ use super::dhcp::options::Kind;
 use super::netlink::{Socket, perform};
 use super::observed::{Kind as LinkKind, PROTOCOL};
 use super::wanted::{WantedKind, WantedRoute};
-use crate::network::clock::Moment;
+use crate::clock::now;
 use lab::{Lab, lab, mac};
 
 const DHCP: &str = "[[network.links]]\nname = \"eth0\"\n";
@@ -280,7 +280,7 @@ fn crashed_service_takes_over_without_a_flap_and_leaves_others_alone() {
         lab.in_node(|| {
             let mut socket = Socket::open().unwrap();
             let pod = || "pod7".to_owned();
-            let mut act = |action| perform(&mut socket, &action, Moment::now()).unwrap();
+            let mut act = |action| perform(&mut socket, &action, now()).unwrap();
             act(Action::Create(pod(), WantedKind::Bridge(false)));
             act(Action::Up(pod()));
             act(Action::PutAddress(pod(), "10.42.0.1/32".parse().unwrap(), None));
@@ -394,5 +394,27 @@ fn link_that_comes_later_is_configured_then() {
         lab.until("people are told", |lab| lab.has_told("eth9 is not there"));
         lab.cable("eth9", "wall9");
         lab.until("the address is there", |lab| lab.addresses("eth9") == ["192.0.2.9/24"]);
+    });
+}
+
+#[test]
+#[ignore = "needs root in a VM"]
+fn link_that_comes_later_gets_its_kernel_settings() {
+    lab(|lab| {
+        lab.document(
+            "[[network.links]]\nname = \"eth0.7\"\nvlan = { link = \"eth0\", id = 7 }\n\
+             [kernel.sysctls]\n\"net.ipv4.conf.eth0/7.rp_filter\" = 1\n\
+             \"net/ipv4/conf/eth9/log_martians\" = 1\n\"net.ipv6.conf.eth9.accept_ra\" = 0\n",
+        );
+        lab.start();
+        let set = |lab: &mut Lab, path: &'static str, value: &str| {
+            let file = format!("/proc/sys/net/{path}");
+            let there = lab.in_node(move || std::fs::read_to_string(file).unwrap_or_default());
+            there.trim() == value
+        };
+        lab.until("the VLAN has it", |lab| set(lab, "ipv4/conf/eth0.7/rp_filter", "1"));
+        lab.cable("eth9", "wall9");
+        lab.until("the adapter has it", |lab| set(lab, "ipv4/conf/eth9/log_martians", "1"));
+        lab.until("before the default", |lab| set(lab, "ipv6/conf/eth9/accept_ra", "0"));
     });
 }

@@ -1,20 +1,25 @@
-//! Tells the supervisor how the service is, by the `sd_notify` protocol. Must never wait: a
+//! A service's side of the `sd_notify` protocol: tells PID 1 how the service is. Must never wait: a
 //! supervisor that is slow or not there is no reason to stand still (the crate of that name blocks
-//! while the supervisor's queue is full).
+//! while the supervisor's queue is full). `service::notify` is the side of PID 1.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The supervisor's ear.
-#[derive(Debug)]
+/// The supervisor's ear; by default nobody's.
+#[derive(Debug, Default)]
 pub(crate) struct Notify {
     to: Option<(UnixDatagram, PathBuf)>,
     status: String,
 }
 
 impl Notify {
-    /// To the socket that `$NOTIFY_SOCKET` names; to nobody without one.
+    /// As the environment of a service says.
+    pub(crate) fn from_environment() -> Self {
+        Self::new(std::env::var_os("NOTIFY_SOCKET").map(PathBuf::from))
+    }
+
+    /// To the socket at `path`; to nobody without one.
     pub(crate) fn new(path: Option<PathBuf>) -> Self {
         let socket = || {
             let socket = UnixDatagram::unbound().ok()?;
@@ -55,9 +60,13 @@ impl Notify {
     }
 }
 
-/// How often to say `WATCHDOG=1`: half of `$WATCHDOG_USEC`.
-pub(crate) fn watchdog_period(variable: Option<&str>) -> Option<Duration> {
-    let micros: u64 = variable?.parse().ok()?;
+/// How often to say `WATCHDOG=1`, as the environment of a service says.
+pub(crate) fn watchdog_period() -> Option<Duration> {
+    half_of(std::env::var("WATCHDOG_USEC").ok().as_deref())
+}
+
+fn half_of(micros: Option<&str>) -> Option<Duration> {
+    let micros: u64 = micros?.parse().ok()?;
     (micros > 1).then(|| Duration::from_micros(micros / 2))
 }
 
@@ -83,10 +92,23 @@ mod tests {
     }
 
     #[test]
+    fn supervisor_with_a_full_queue_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let _ear = UnixDatagram::bind(&path).unwrap();
+        let notify = Notify::new(Some(path.clone()));
+        let (socket, _) = notify.to.as_ref().unwrap();
+        let fills = |_: &u32| socket.send_to(b"STATUS=full\n", &path).is_err();
+        assert!((0..100_000).find(fills).is_some(), "the queue has an end");
+        notify.ready();
+        notify.watchdog();
+    }
+
+    #[test]
     fn watchdog_is_fed_twice_in_its_period() {
-        assert_eq!(watchdog_period(Some("10000000")), Some(Duration::from_secs(5)));
+        assert_eq!(half_of(Some("10000000")), Some(Duration::from_secs(5)));
         for bad in [None, Some(""), Some("0"), Some("-1"), Some("x")] {
-            assert_eq!(watchdog_period(bad), None);
+            assert_eq!(half_of(bad), None);
         }
     }
 }
