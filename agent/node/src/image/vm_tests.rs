@@ -274,35 +274,32 @@ mod vm {
 
     #[test]
     #[ignore = "needs root in a VM"]
-    fn archive_of_the_system_tar_unpacks_alike() {
+    fn archive_that_another_program_wrote_unpacks_alike() {
         let base = Mounted::new();
         let source = base.path().join("source");
         fs::create_dir_all(source.join("a").join("n".repeat(200))).unwrap();
         fs::write(source.join("a/file"), vec![7; 100_000]).unwrap();
         fs::hard_link(source.join("a/file"), source.join("z")).unwrap();
         std::os::unix::fs::symlink("a/file", source.join("s")).unwrap();
-        for format in ["gnu", "pax"] {
-            let tar = base.path().join("layer.tar");
-            let made = Command::new("tar")
-                .args(["--format", format, "--numeric-owner", "-C"])
-                .arg(&source)
-                .arg("-cf")
-                .arg(&tar)
-                .arg(".")
-                .status();
-            // A VM's payload has no tar; a person's machine has.
-            let Ok(status) = made else { return };
-            assert!(status.success());
-            let layer = fs::read(&tar).unwrap();
-            let image = OciImage::new(&[layer], "", zstd).layout(serde_json::json!(null));
-            fs::write(base.path().join("i.tar"), image).unwrap();
-            let store = ImageStore::open(&base.path().join(format), Limits::default()).unwrap();
-            let image = store.import(&base.path().join("i.tar")).unwrap().remove(0);
-            let layer = &image.layers[0];
-            assert_eq!(fs::read(layer.join("a/file")).unwrap(), vec![7; 100_000]);
-            assert_eq!(fs::metadata(layer.join("z")).unwrap().nlink(), 2);
-            assert!(layer.join("a").join("n".repeat(200)).is_dir());
-            assert_eq!(fs::read_link(layer.join("s")).unwrap(), Path::new("a/file"));
-        }
+        let tar = base.path().join("layer.tar");
+        let busybox = "/run/payload/bin/busybox";
+        let made = Command::new(busybox)
+            .args(["tar", "-C"])
+            .arg(&source)
+            .arg("-cf")
+            .arg(&tar)
+            .arg(".")
+            .status();
+        assert!(made.unwrap().success());
+        let layer = fs::read(&tar).unwrap();
+        let image = OciImage::new(&[layer], "", zstd).layout(serde_json::json!(null));
+        fs::write(base.path().join("i.tar"), image).unwrap();
+        let store = ImageStore::open(&base.path().join("store"), Limits::default()).unwrap();
+        let image = store.import(&base.path().join("i.tar")).unwrap().remove(0);
+        let layer = &image.layers[0];
+        assert_eq!(fs::read(layer.join("a/file")).unwrap(), vec![7; 100_000]);
+        assert_eq!(fs::metadata(layer.join("z")).unwrap().nlink(), 2);
+        assert!(layer.join("a").join("n".repeat(200)).is_dir());
+        assert_eq!(fs::read_link(layer.join("s")).unwrap(), Path::new("a/file"));
     }
 }
