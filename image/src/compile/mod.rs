@@ -150,9 +150,13 @@ fn command(request: &Request, tool: Tool, cargo_home: Option<&Path>) -> Command 
 fn flags(request: &Request, cargo_home: Option<&Path>) -> (OsString, OsString) {
     let mut rust = OsString::from("-Ctarget-feature=+crt-static\u{1f}-Crelocation-model=static");
     let mut c = OsString::from("-g0");
+    // Cargo names the workspace's own sources from its root. Its place is in the flags only where
+    // the output lies below it: cargo compiles all anew for other flags, and a shared target folder
+    // shall serve every checkout.
+    let inside = request.target_folder.starts_with(request.workspace);
     let folders = [
         (Some(request.target_folder), "=/target"),
-        (Some(request.workspace), "=/holm"),
+        (inside.then_some(request.workspace), "=/holm"),
         (cargo_home, "=/cargo"),
     ];
     for (from, to) in folders.into_iter().filter_map(|(from, to)| Some((from?, to))) {
@@ -213,6 +217,17 @@ mod tests {
         );
         let c = variable(&command, "CFLAGS_x86_64_unknown_linux_gnu").expect("set");
         assert!(c.contains("-ffile-prefix-map=/src/holm=/holm"), "{c}");
+    }
+
+    #[test]
+    fn flags_are_the_same_in_every_checkout_that_shares_a_target_folder() {
+        let there = |workspace| {
+            let mut request = request("x86_64-unknown-linux-gnu", &[]);
+            request.workspace = Path::new(workspace);
+            request.target_folder = Path::new("/cache/target");
+            flags(&request, Some(Path::new("/h/.cargo")))
+        };
+        assert_eq!(there("/src/one"), there("/src/two"));
     }
 
     #[test]
