@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -63,6 +64,11 @@ pub fn container_id(pod_uid: &str, name: &str, attempt: u32) -> String {
     let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let name: String = name.chars().take(32).collect();
     format!("{name}-{hash}-{attempt}")
+}
+
+/// The cgroup that holds those of a pod's containers.
+pub fn pod_cgroup(pod_uid: &str) -> PathBuf {
+    Path::new("/pods").join(pod_uid)
 }
 
 /// Everything that one instance is made from.
@@ -156,7 +162,7 @@ pub fn configure(from: Ingredients<'_>) -> Result<ContainerConfig, ConfigureErro
             cpu_request_millis: spec.cpu_request_millis.or(spec.cpu_limit_millis),
             pids_max: None,
         },
-        cgroup: format!("/pods/{}/{}", pod.uid, spec.name).into(),
+        cgroup: pod_cgroup(&pod.uid).join(&spec.name),
         log_path: paths.log(pod, &spec.name, attempt),
         log_max_bytes: node.log_max_bytes,
         log_max_files: node.log_max_files,

@@ -3,6 +3,7 @@
 mod agent_crash;
 mod agent_hang;
 mod broken_document;
+mod changed_manifests;
 mod corrupt_root;
 mod dirty_shutdown;
 mod first_boot;

@@ -148,6 +148,7 @@ fn user_folder_signal_and_limits_are_passed_on() {
     assert_eq!(config.labels[ATTEMPT], "2");
     assert_eq!(config.resources.memory_max, Some(64 << 20));
     assert_eq!(config.resources.cpu_request_millis, Some(500));
+    assert_eq!(config.cgroup, pod_cgroup(&pod.uid).join("web"));
     assert_eq!(config.cgroup, Path::new("/pods/0123456789abcdef0123456789abcdef/web"));
     assert!(config.log_path.ends_with("web/2.log"));
     assert_eq!(config.namespaces.network.as_deref(), Some(Path::new("/run/holm/netns/1")));
