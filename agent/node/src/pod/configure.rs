@@ -41,6 +41,8 @@ pub struct NodeFacts {
     pub host_ip: Option<IpAddr>,
     /// All memory of the node, bytes.
     pub memory: u64,
+    /// Most processes and threads of one container; `None` without a bound.
+    pub processes_per_container: Option<u64>,
     /// `[pods] log-max-size`
     pub log_max_bytes: u64,
     /// `[pods] log-files`
@@ -160,7 +162,7 @@ pub fn configure(from: Ingredients<'_>) -> Result<ContainerConfig, ConfigureErro
             cpu_limit_millis: spec.cpu_limit_millis,
             // Kubernetes takes the limit for the request where that is absent.
             cpu_request_millis: spec.cpu_request_millis.or(spec.cpu_limit_millis),
-            pids_max: None,
+            pids_max: node.processes_per_container,
         },
         cgroup: pod_cgroup(&pod.uid).join(&spec.name),
         log_path: paths.log(pod, &spec.name, attempt),

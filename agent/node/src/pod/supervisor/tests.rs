@@ -242,6 +242,7 @@ impl World {
             name: "node".into(),
             host_ip: None,
             memory: 1 << 30,
+            processes_per_container: Some(900),
             log_max_bytes: 1 << 20,
             log_max_files: 2,
         };
