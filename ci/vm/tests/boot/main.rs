@@ -4,6 +4,7 @@ mod agent_crash;
 mod agent_hang;
 mod broken_document;
 mod changed_manifests;
+mod confinement;
 mod corrupt_root;
 mod dirty_shutdown;
 mod first_boot;
