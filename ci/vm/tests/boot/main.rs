@@ -2,6 +2,7 @@
 
 mod agent_crash;
 mod agent_hang;
+mod bounds;
 mod broken_document;
 mod changed_manifests;
 mod confinement;
