@@ -281,6 +281,12 @@ mod vm {
         fs::write(source.join("a/file"), vec![7; 100_000]).unwrap();
         fs::hard_link(source.join("a/file"), source.join("z")).unwrap();
         std::os::unix::fs::symlink("a/file", source.join("s")).unwrap();
+        // A VM's payload has busybox' tar at best, which knows no formats.
+        let version = Command::new("tar").arg("--version").output();
+        let version = version.map(|output| output.stdout).unwrap_or_default();
+        if !version.starts_with(b"tar (GNU tar)") {
+            return;
+        }
         for format in ["gnu", "pax"] {
             let tar = base.path().join("layer.tar");
             let made = Command::new("tar")
@@ -290,9 +296,7 @@ mod vm {
                 .arg(&tar)
                 .arg(".")
                 .status();
-            // A VM's payload has no tar; a person's machine has.
-            let Ok(status) = made else { return };
-            assert!(status.success());
+            assert!(made.unwrap().success());
             let layer = fs::read(&tar).unwrap();
             let image = OciImage::new(&[layer], "", zstd).layout(serde_json::json!(null));
             fs::write(base.path().join("i.tar"), image).unwrap();
