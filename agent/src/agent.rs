@@ -29,8 +29,8 @@ use crate::{log, memory, places};
 /// Pods get no longer than this when the node goes down; init waits a little longer than both.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(40);
-/// Collecting images needs a look now and then, because an image grows old in silence.
-const COLLECT_EVERY: Duration = Duration::from_secs(3600);
+/// An image grows old in silence, and the disk is filled by others too: as often as the kubelet.
+const COLLECT_EVERY: Duration = Duration::from_secs(300);
 
 /// Runs the agent.
 pub fn main() -> ExitCode {

@@ -64,6 +64,7 @@ impl Agent {
             name: node_name(),
             host_ip: host_ip(),
             memory: node_memory(),
+            processes_per_container: processes_per_container(),
             log_max_bytes: 0,
             log_max_files: 0,
         };
@@ -171,6 +172,13 @@ fn node_memory() -> u64 {
     kibibytes.unwrap_or(0) << 10
 }
 
+/// Half of what the kernel can hold at all: one container that forks without end must leave room
+/// for the node itself.
+fn processes_per_container() -> Option<u64> {
+    let most = fs::read_to_string("/proc/sys/kernel/threads-max").ok()?;
+    Some((most.trim().parse::<u64>().ok()? / 2).max(1))
+}
+
 fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
@@ -183,6 +191,7 @@ mod tests {
     #[test]
     fn node_is_described_by_its_kernel() {
         assert!(node_memory() > 16 << 20);
+        assert!(processes_per_container().is_some_and(|most| most > 100));
         assert_eq!(boot_id().len(), 36);
         let name = node_name();
         assert!(!name.is_empty() && !name.starts_with('-') && name == name.to_lowercase());

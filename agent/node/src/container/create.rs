@@ -94,6 +94,10 @@ pub fn create(
 ) -> Result<Created, CreateError> {
     spec::check(config)?;
     let node_mounts = rootfs::leave_node_mounts().map_err(step("mount namespace"))?;
+    let mut config = config.clone();
+    rootfs::follow_node_mounts(&mut config.mounts, &shim.path().join("mounts"))
+        .map_err(step("volumes"))?;
+    let config = &config;
     let root = shim.rootfs();
     let points = mounts::points(config);
     rootfs::mount(&config.layers, &config.dir, &root, &points).map_err(step("root file system"))?;

@@ -30,7 +30,7 @@ pub use runtime::ShimRuntime;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -239,6 +239,8 @@ pub trait Runtime: Send + Sync {
     /// Kills what still runs of it and removes what is left: processes, cgroup, mounts, its folder.
     /// The log stays. Twice is harmless.
     fn delete(&self, id: &str) -> Result<(), RuntimeError>;
+    /// Removes a cgroup that held containers, with what is left in it. Absent is fine.
+    fn remove_cgroup(&self, cgroup: &Path) -> Result<(), RuntimeError>;
     /// All containers that the node has, those of an earlier agent and an earlier boot included;
     /// not those that another thread is just creating.
     fn list(&self) -> Result<Vec<(ContainerConfig, ContainerState)>, RuntimeError>;
@@ -253,9 +255,9 @@ pub trait Runtime: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} container {id}")]
 pub struct RuntimeError {
-    /// `create`, `start`, `signal`, `delete`, `list` or `watch`.
+    /// `create`, `start`, `signal`, `delete`, `list`, `watch` or `remove the cgroup of`.
     pub operation: &'static str,
-    /// The container; empty for `list` and `watch`.
+    /// The container, or the cgroup; empty for `list` and `watch`.
     pub id: String,
     /// What went wrong.
     #[source]

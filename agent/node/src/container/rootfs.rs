@@ -12,10 +12,13 @@ use std::path::{Component, Path, PathBuf};
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 use rustix::process::Gid;
 use rustix::thread::CapabilitySet;
+
+use super::Mount;
 
 /// Gives this process a mount namespace of its own, and returns the node's for the way back.
 ///
@@ -27,6 +30,45 @@ pub fn leave_node_mounts() -> std::io::Result<OwnedFd> {
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags)?;
     Ok(node.into())
+}
+
+/// Cuts this namespace off from mounts that the node makes later, but for those that ask to follow
+/// them by `rslave`: they get a copy below `place`, which still follows, as their source.
+/// libcontainer 0.7 takes propagation options and does nothing with them, so that the copies it
+/// makes are like their sources.
+///
+/// # Errors
+/// A source is missing; the error names it.
+pub fn follow_node_mounts(mounts: &mut [Mount], place: &Path) -> std::io::Result<()> {
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let mut followers = Vec::new();
+    for mount in mounts.iter_mut().filter(|mount| follows(mount)) {
+        let tree = rustix::mount::open_tree(rustix::fs::CWD, &mount.source, clone)
+            .map_err(|error| explain(error, mount.source.display()))?;
+        followers.push((mount, tree));
+    }
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", flags)?;
+    for (index, (mount, tree)) in followers.into_iter().enumerate() {
+        let target = place.join(index.to_string());
+        std::fs::create_dir_all(place)?;
+        if std::fs::metadata(&mount.source)?.is_dir() {
+            std::fs::create_dir(&target)?;
+        } else {
+            std::fs::File::create_new(&target)?;
+        }
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&tree, "", rustix::fs::CWD, &target, flags)
+            .map_err(|error| explain(error, target.display()))?;
+        mount.source = target;
+    }
+    Ok(())
+}
+
+fn follows(mount: &Mount) -> bool {
+    mount.fs_type.is_none() && mount.options.iter().any(|option| option == "rslave")
 }
 
 /// Goes back to the node's mounts. The namespace that is left ends with that, while the container,
@@ -278,6 +320,20 @@ mod tests {
         let upper = dir.path().join("upper");
         make_upper(&upper, Some(&top)).unwrap();
         assert_eq!(std::fs::metadata(&upper).unwrap().mode() & 0o7777, 0o751);
+    }
+
+    #[test]
+    fn only_binds_that_ask_for_it_follow_the_node() {
+        let mount = |fs_type: Option<&str>, option: &str| Mount {
+            source: "/data".into(),
+            destination: "/data".into(),
+            readonly: false,
+            fs_type: fs_type.map(str::to_owned),
+            options: vec![option.to_owned()],
+        };
+        assert!(follows(&mount(None, "rslave")));
+        assert!(!follows(&mount(None, "rprivate")));
+        assert!(!follows(&mount(Some("tmpfs"), "rslave")));
     }
 
     #[test]

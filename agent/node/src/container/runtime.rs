@@ -312,6 +312,11 @@ impl Runtime for ShimRuntime {
         self.try_delete(id).map_err(failed("delete", id))
     }
 
+    fn remove_cgroup(&self, cgroup: &Path) -> Result<(), RuntimeError> {
+        let destroyed = cgroup::destroy(&cgroup::folder(cgroup), Instant::now() + DELETE_DEADLINE);
+        destroyed.map_err(failed("remove the cgroup of", &cgroup.display().to_string()))
+    }
+
     fn list(&self) -> Result<Vec<(ContainerConfig, ContainerState)>, RuntimeError> {
         self.try_list().map_err(failed("list", ""))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -40,6 +41,8 @@ pub struct NodeFacts {
     pub host_ip: Option<IpAddr>,
     /// All memory of the node, bytes.
     pub memory: u64,
+    /// Most processes and threads of one container; `None` without a bound.
+    pub processes_per_container: Option<u64>,
     /// `[pods] log-max-size`
     pub log_max_bytes: u64,
     /// `[pods] log-files`
@@ -63,6 +66,11 @@ pub fn container_id(pod_uid: &str, name: &str, attempt: u32) -> String {
     let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let name: String = name.chars().take(32).collect();
     format!("{name}-{hash}-{attempt}")
+}
+
+/// The cgroup that holds those of a pod's containers.
+pub fn pod_cgroup(pod_uid: &str) -> PathBuf {
+    Path::new("/pods").join(pod_uid)
 }
 
 /// Everything that one instance is made from.
@@ -154,9 +162,9 @@ pub fn configure(from: Ingredients<'_>) -> Result<ContainerConfig, ConfigureErro
             cpu_limit_millis: spec.cpu_limit_millis,
             // Kubernetes takes the limit for the request where that is absent.
             cpu_request_millis: spec.cpu_request_millis.or(spec.cpu_limit_millis),
-            pids_max: None,
+            pids_max: node.processes_per_container,
         },
-        cgroup: format!("/pods/{}/{}", pod.uid, spec.name).into(),
+        cgroup: pod_cgroup(&pod.uid).join(&spec.name),
         log_path: paths.log(pod, &spec.name, attempt),
         log_max_bytes: node.log_max_bytes,
         log_max_files: node.log_max_files,

@@ -286,6 +286,9 @@ impl Supervisor {
                         let uid = config.labels.get(POD_UID).map_or("", String::as_str);
                         if !is_known(uid) {
                             errors.extend(runtime.delete(&config.id).err().map(|e| chain(&e)));
+                            let cgroup =
+                                config.cgroup.parent().map(|pod| runtime.remove_cgroup(pod));
+                            errors.extend(cgroup.and_then(Result::err).map(|e| chain(&e)));
                         }
                     }
                 }

@@ -45,6 +45,7 @@ fn facts() -> NodeFacts {
         name: "node".into(),
         host_ip: None,
         memory: 1 << 30,
+        processes_per_container: Some(900),
         log_max_bytes: 1 << 20,
         log_max_files: 3,
     }
@@ -148,6 +149,8 @@ fn user_folder_signal_and_limits_are_passed_on() {
     assert_eq!(config.labels[ATTEMPT], "2");
     assert_eq!(config.resources.memory_max, Some(64 << 20));
     assert_eq!(config.resources.cpu_request_millis, Some(500));
+    assert_eq!(config.resources.pids_max, Some(900));
+    assert_eq!(config.cgroup, pod_cgroup(&pod.uid).join("web"));
     assert_eq!(config.cgroup, Path::new("/pods/0123456789abcdef0123456789abcdef/web"));
     assert!(config.log_path.ends_with("web/2.log"));
     assert_eq!(config.namespaces.network.as_deref(), Some(Path::new("/run/holm/netns/1")));

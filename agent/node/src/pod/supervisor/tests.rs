@@ -111,6 +111,14 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    fn remove_cgroup(&self, cgroup: &Path) -> Result<(), RuntimeError> {
+        let left = self.containers.lock().unwrap();
+        let inside = left.values().find(|(config, _)| config.cgroup.starts_with(cgroup));
+        assert!(inside.is_none(), "a container is in {}", cgroup.display());
+        self.note("remove", &cgroup.display().to_string());
+        Ok(())
+    }
+
     fn list(&self) -> Result<Vec<(ContainerConfig, ContainerState)>, RuntimeError> {
         Ok(self.containers.lock().unwrap().values().cloned().collect())
     }
@@ -234,6 +242,7 @@ impl World {
             name: "node".into(),
             host_ip: None,
             memory: 1 << 30,
+            processes_per_container: Some(900),
             log_max_bytes: 1 << 20,
             log_max_files: 2,
         };
@@ -340,6 +349,8 @@ fn pod_runs_restarts_and_ends_with_its_manifest() {
         assert_eq!(world.runtime.running(), [""; 0]);
         assert_eq!(world.network.attached().unwrap(), [""; 0]);
         assert_eq!(fs::read_dir(world.path("pods")).unwrap().count(), 0);
+        let log = world.runtime.log.lock().unwrap();
+        assert!(log.last().is_some_and(|last| last.starts_with("remove /pods/")), "{log:?}");
     });
 }
 

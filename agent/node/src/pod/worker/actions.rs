@@ -6,7 +6,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::super::clock::Now;
-use super::super::configure::{Ingredients, configure};
+use super::super::configure::{Ingredients, configure, pod_cgroup};
 use super::super::files;
 use super::super::images::chain;
 use super::super::machine::Action;
@@ -125,14 +125,17 @@ impl Worker {
     async fn remove_sandbox(&mut self) -> Progress {
         let pod = self.wanted.pod.clone();
         let (network, paths) = (self.node.network.clone(), self.node.paths.clone());
+        let runtime = self.node.runtime.clone();
         let outcome = blocking(move || {
+            let cgroup = pod_cgroup(&pod.uid);
+            let removed = runtime.remove_cgroup(&cgroup).map_err(|error| chain(&error));
             let detached = if pod.host_network {
                 Ok(())
             } else {
                 network.detach(&pod.uid).map_err(|error| chain(&error))
             };
             let unmounted = volumes::unmount_all(&paths.pod(&pod.uid)).map_err(|e| chain(&e));
-            detached.and(unmounted)
+            removed.and(detached).and(unmounted)
         })
         .await;
         match outcome {
