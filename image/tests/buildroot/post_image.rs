@@ -25,7 +25,10 @@ impl Result {
             result.write(path, path);
         }
         result.write(".config", config);
-        result.write("bin/holm-image", "#!/bin/sh\npwd\necho \"$CARGO_HOME\"\necho \"$@\"\n");
+        result.write(
+            "bin/holm-image",
+            "#!/bin/sh\npwd\necho \"$CARGO_HOME$SOURCE_DATE_EPOCH\"\necho \"$@\"\n",
+        );
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(result.path("bin/holm-image"), mode).expect("executable");
         result
@@ -48,7 +51,10 @@ impl Result {
         script.arg(self.path("images")).env("BR2_CONFIG", self.path(".config"));
         script.env("PATH", format!("{}:{path}", self.path("bin").display()));
         script.env("TARGET_DIR", self.path("target")).env("BUILD_DIR", self.path("build"));
-        script.env("BR2_DL_DIR", "/dl").env("BR2_EXTERNAL_HOLM_PATH", &root);
+        script
+            .env("SOURCE_DATE_EPOCH", "1")
+            .env("BR2_DL_DIR", "/dl")
+            .env("BR2_EXTERNAL_HOLM_PATH", &root);
         script.output().expect("the script starts")
     }
 
@@ -90,6 +96,20 @@ fn script_hands_everything_to_holm_image() {
         [("holm", "target/usr/bin/holm"), ("holm-init", "target/usr/sbin/holm-init")]
     {
         assert_eq!(read(&result.path("build/holm-binaries").join(name)), from);
+    }
+}
+
+#[test]
+fn holm_image_knows_every_option_that_the_script_uses() {
+    let help = Command::new(env!("CARGO_BIN_EXE_holm-image")).args(["build", "--help"]).output();
+    let help = String::from_utf8(help.expect("it starts").stdout).expect("text");
+    let script = read(&overlay().root.join("board/post-image.sh"));
+    let words = script.split(|c: char| c != '-' && !c.is_ascii_lowercase());
+    let options: Vec<&str> =
+        words.filter(|word| word.starts_with("--") && word.len() > 2).collect();
+    assert!(options.len() >= 9, "{options:?}");
+    for option in options {
+        assert!(help.contains(&format!(" {option} <")), "holm-image build has no {option}");
     }
 }
 
