@@ -67,6 +67,8 @@ impl Toolbox {
         command.arg("--library-path").arg(&self.libraries).arg("--argv0").arg(name);
         command.arg(self.folder.join("usr").join(path));
         command.env("LC_ALL", "C").env("TZ", "UTC").env_remove("LD_LIBRARY_PATH");
+        // Times are given as options or set anew; mksquashfs refuses to be told twice.
+        command.env_remove("SOURCE_DATE_EPOCH");
         command.env("MKE2FS_CONFIG", self.folder.join("etc/mke2fs.conf"));
         command.env("OPENSSL_CONF", "/dev/null");
         command.env("OPENSSL_MODULES", self.libraries.join("ossl-modules"));
@@ -104,6 +106,8 @@ mod tests {
             command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
         assert_eq!(arguments[2..4], ["--argv0", "mke2fs"]);
         assert!(arguments[4].ends_with("usr/sbin/mke2fs"));
+        let epoch = command.get_envs().find(|(name, _)| *name == "SOURCE_DATE_EPOCH");
+        assert_eq!(epoch.map(|(_, value)| value), Some(None), "mksquashfs would stop at it");
     }
 
     #[test]

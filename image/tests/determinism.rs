@@ -47,6 +47,7 @@ fn build_in(folder: &Path, shared: &Path, offline: bool) -> Outputs {
         size: None,
         keys: offline.then(|| shared.join("one/keys")),
         binaries: Some(shared.join("binaries")),
+        given: build::Given::default(),
         features: vec![],
         append: vec![],
     };

@@ -2,6 +2,7 @@
 //! digest of its inputs. Must never need root, a loop device, or anything of the host's in an image.
 
 mod contents;
+mod given;
 mod inputs;
 mod manifest;
 mod outputs;
@@ -13,6 +14,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use given::{Given, Kernel as GivenKernel};
 pub use inputs::{Inputs, gather as gather_inputs};
 pub use outputs::Outputs;
 
@@ -45,6 +47,8 @@ pub struct Options {
     pub keys: Option<PathBuf>,
     /// Ready-made node binaries.
     pub binaries: Option<PathBuf>,
+    /// What takes the place of Debian's packages.
+    pub given: Given,
     /// Cargo features for the node binaries.
     pub features: Vec<String>,
     /// More kernel arguments.
@@ -160,7 +164,8 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let steps = Steps::in_folder(folder.join("steps"));
 
     let mut notes = Vec::new();
-    let inputs = inputs::gather(&board, &options.place, &folder, &steps, &mut notes)?;
+    let mut inputs = inputs::gather(&board, &options.place, &folder, &steps, &mut notes)?;
+    options.given.replace(&mut inputs, board.architecture, &steps)?;
     let keys = open_keys(options, &folder, &inputs.tools.toolbox, &mut notes)?;
     let source = source::describe(&options.workspace);
     let binaries = binaries(options, &board)?;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::given;
 use super::source::Source;
 use crate::apt::Package;
 use crate::board::Board;
@@ -136,8 +137,13 @@ pub(super) fn bill<'a>(
 fn debian(package: &Package, suite: &str) -> Value {
     let Package { name, version, architecture, .. } = package;
     let version_part = version.replace('+', "%2B").replace(':', "%3A");
-    let purl =
-        format!("pkg:deb/debian/{name}@{version_part}?arch={architecture}&distro=debian-{suite}");
+    let purl = match package.source.as_str() {
+        // Whoever compiled it knows where its source is.
+        given::SOURCE => format!("pkg:generic/{name}@{version_part}?arch={architecture}"),
+        _ => format!(
+            "pkg:deb/debian/{name}@{version_part}?arch={architecture}&distro=debian-{suite}"
+        ),
+    };
     json!({
         "type": "library",
         "bom-ref": purl,
@@ -244,5 +250,20 @@ mod tests {
         assert_eq!(components[1]["hashes"][0]["content"], Digest::of(b"deep").to_string());
         assert!(components[2].get("hashes").is_none(), "our own crates have no archive");
         assert_eq!(bill, make(), "serial number and order are fixed");
+    }
+
+    #[test]
+    fn given_kernel_is_not_said_to_be_debians() {
+        let package = Package {
+            name: "linux".into(),
+            version: "6.12.91".into(),
+            architecture: "arm64".into(),
+            source: given::SOURCE.into(),
+            size: 0,
+            sha256: Digest::of(b"files"),
+            depends: String::new(),
+        };
+        let component = debian(&package, "trixie");
+        assert_eq!(component["purl"], "pkg:generic/linux@6.12.91?arch=arm64");
     }
 }

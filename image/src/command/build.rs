@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use holm_image::build::{self, Options};
+use holm_image::build::{self, Given, GivenKernel, Options};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -33,6 +33,18 @@ pub(super) struct Arguments {
     /// Folder with ready-made holm-init and holm
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
+    /// Kernel of your own, in place of Debian's
+    #[arg(long, value_name = "FILE", requires = "modules")]
+    kernel: Option<PathBuf>,
+    /// Folder of that kernel's modules, as lib/modules/<release>
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    modules: Option<PathBuf>,
+    /// Folder of that kernel's device trees, as <vendor>/<name>.dtb
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    device_trees: Option<PathBuf>,
+    /// Static e2fsck of your own, in place of Debian's
+    #[arg(long, value_name = "FILE")]
+    repair: Option<PathBuf>,
     /// Cargo features for the node's binaries, as holm-init/payload
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     features: Vec<String>,
@@ -45,6 +57,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let device_trees = arguments.device_trees;
+    let kernel = arguments.kernel.zip(arguments.modules);
+    let kernel = kernel.map(|(image, modules)| GivenKernel { image, modules, device_trees });
     let options = Options {
         workspace: super::workspace()?,
         place: super::place(arguments.offline)?,
@@ -56,6 +71,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         size: arguments.size,
         keys: arguments.keys,
         binaries: arguments.binaries,
+        given: Given { kernel, repair: arguments.repair },
         features: arguments.features,
         append: arguments.append,
     };

@@ -69,6 +69,8 @@ mod tests {
             "holm-image build --board x86-64 --output a.img --document h.toml --manifests m \
              --preload a.tar --preload b.tar --size 4096 --offline",
             "holm-image build --board x86-64 --config h.toml --binaries dir --keys k",
+            "holm-image build --board x86-64 --kernel bzImage --modules lib/modules/6.12 \
+             --device-trees dtbs --repair e2fsck.static",
             "holm-image keys --dir keys",
             "holm-image run a.img --headless --memory 128 --cpus 1 --append holm.debug \
              --forward 8080:80 --forward udp:53:53 --config h.toml",
@@ -76,6 +78,10 @@ mod tests {
         ] {
             let line = Line::try_parse_from(words.split_whitespace());
             assert!(line.is_ok(), "{words}: {:?}", line.err().map(|error| error.to_string()));
+        }
+        for (given, lacking) in [("--kernel", "modules"), ("--modules", "kernel")] {
+            let line = Line::try_parse_from(["holm-image", "build", "--board", "b", given, "x"]);
+            assert!(line.is_err(), "{given} without {lacking}");
         }
         let unsigned = ["holm-image", "run", "a.img", "--secure-boot", "--append", "x"];
         assert!(Line::try_parse_from(unsigned).is_err(), "a signed command line takes no more");
