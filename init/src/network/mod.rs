@@ -8,7 +8,9 @@
 
 mod action;
 mod advertisements;
+mod arp;
 mod client;
+mod conflicts;
 mod dhcp;
 mod files;
 mod netlink;

@@ -12,7 +12,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::action::Problem;
 use super::advertisements::Advertisements;
+use super::arp::Ears;
 use super::client::Client;
+use super::conflicts::{self, Conflicts, Deed};
 use super::dhcp::store::Store;
 use super::netlink::{self, NetlinkError, Socket, Watch};
 use super::observed::Observed;
@@ -60,6 +62,8 @@ pub(crate) struct Service {
     clients: BTreeMap<String, Client>,
     advertisements: Advertisements,
     sysctls: Sysctls,
+    ears: Ears,
+    conflicts: Conflicts,
     problems: Vec<Problem>,
     failures: Vec<String>,
     attempts: u32,
@@ -85,6 +89,8 @@ impl Service {
             advertisements: outputs.recall_advertisements(),
             outputs,
             sysctls: Sysctls::default(),
+            ears: Ears::default(),
+            conflicts: Conflicts::default(),
             observed: Observed::default(),
             assignments: Vec::new(),
             clients: BTreeMap::new(),
@@ -105,6 +111,7 @@ impl Service {
             self.wait()?;
             let now = now();
             let mut has_changed = self.hear(now)?;
+            self.defend(now);
             for client in self.clients.values_mut() {
                 has_changed |= client.receive(now) | client.time_out(now);
             }
@@ -156,7 +163,8 @@ impl Service {
         let timeout = next.map(|next| timeout(next, now));
         let own = [self.watch.descriptor(), self.orders.descriptor()];
         let sockets = self.clients.values().flat_map(Client::descriptors);
-        let descriptors: Vec<BorrowedFd<'_>> = own.into_iter().chain(sockets).collect();
+        let descriptors: Vec<BorrowedFd<'_>> =
+            own.into_iter().chain(sockets).chain(self.ears.descriptors()).collect();
         let mut polled: Vec<PollFd<'_>> =
             descriptors.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         match poll(&mut polled, timeout.as_ref()) {
@@ -175,6 +183,23 @@ impl Service {
         let observed = &self.observed;
         has_changed |= self.advertisements.prune(now, |index| observed.link_at(index).is_some());
         Ok(has_changed)
+    }
+
+    /// Answers other hosts that claim addresses of ours.
+    fn defend(&mut self, now: Moment) {
+        for claim in self.ears.take() {
+            let link = self.observed.link_at(claim.index).map_or("", |link| link.name.as_str());
+            for deed in self.conflicts.take(claim, link, now) {
+                match deed {
+                    Deed::Tell(text) => eprintln!("network: {text}"),
+                    Deed::Announce(index, address) => {
+                        if let Err(error) = self.ears.announce(index, address) {
+                            eprintln!("network: {link}: cannot defend {address}: {error}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Looks and acts until nothing is left to do, or nothing more can be done now.
@@ -205,6 +230,8 @@ impl Service {
                 break;
             }
         }
+        // A link that has just gone cannot be listened on, and need not.
+        let _ = self.ears.listen(conflicts::own(&self.observed));
         self.settle(failures);
     }
 

@@ -12,7 +12,8 @@ const UDP: u8 = 17;
 const IP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 const FRAGMENT: u16 = 0x3fff;
-const ARP_REQUEST: u16 = 1;
+/// The operation of questions, probes and announcements.
+pub(crate) const ARP_REQUEST: u16 = 1;
 
 /// An IPv4 packet to everyone that carries a payload from one UDP port to another.
 pub(crate) fn broadcast(from: Ipv4Addr, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
@@ -97,6 +98,15 @@ pub(crate) fn arp(
     packet
 }
 
+/// Who says in an ARP packet which address is its own; nobody in a probe.
+pub(crate) fn arp_owner(packet: &[u8]) -> Option<([u8; 6], Ipv4Addr)> {
+    let fixed: &[u8; 28] = packet.first_chunk()?;
+    let hardware = *fixed[8..].first_chunk()?;
+    let address = Ipv4Addr::new(fixed[14], fixed[15], fixed[16], fixed[17]);
+    let is_right = fixed[..6] == [0, 1, 8, 0, 6, 4] && !address.is_unspecified();
+    is_right.then_some((hardware, address))
+}
+
 /// The address that another host claims or probes for in an ARP packet.
 pub(crate) fn arp_claim(packet: &[u8], own: [u8; 6]) -> Option<Ipv4Addr> {
     let fixed: &[u8; 28] = packet.first_chunk()?;
@@ -168,6 +178,15 @@ mod tests {
         let sum = !fold(sum(&packet[..20]));
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(payload(&packet, CLIENT_PORT), None);
+    }
+
+    #[test]
+    fn owner_is_who_names_an_address_and_a_probe_names_none() {
+        let (other, address) = ([2, 0, 0, 0, 0, 9], Ipv4Addr::new(192, 0, 2, 5));
+        let announced = arp(ARP_REQUEST, (other, address), ([0; 6], address));
+        assert_eq!(arp_owner(&announced), Some((other, address)));
+        assert_eq!(arp_owner(&arp_probe(other, address)), None);
+        assert_eq!(arp_owner(&announced[..27]), None);
     }
 
     #[test]

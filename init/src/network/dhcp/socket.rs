@@ -13,8 +13,10 @@ use super::packet::{self, CLIENT_PORT, SERVER_PORT};
 use crate::network::syscalls::{self, Instruction, LinkAddress};
 
 const IPV4: u16 = 0x0800;
-const ARP: u16 = 0x0806;
-const EVERYONE: [u8; 6] = [0xff; 6];
+/// The EtherType of ARP.
+pub(crate) const ARP: u16 = 0x0806;
+/// The hardware address of all.
+pub(crate) const EVERYONE: [u8; 6] = [0xff; 6];
 /// More packets wait for the next turn of the loop.
 const BATCH: usize = 32;
 
@@ -120,7 +122,7 @@ impl Socket {
 }
 
 /// A packet socket that hears nothing before it is bound.
-fn packet_socket() -> io::Result<OwnedFd> {
+pub(crate) fn packet_socket() -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(net::socket_with(AddressFamily::PACKET, SocketType::DGRAM, flags, None)?)
 }

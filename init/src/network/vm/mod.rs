@@ -3,6 +3,7 @@
 //! 8021q.
 
 mod lab;
+mod later;
 mod server;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -382,39 +383,5 @@ fn router_advertisement_gives_address_route_and_servers() {
         lab.until("it is remembered", |lab| {
             lab.has_told("STATUS=") && lab.report()["dns"] == json!(["2001:db8:5::53"])
         });
-    });
-}
-
-#[test]
-#[ignore = "needs root in a VM"]
-fn link_that_comes_later_is_configured_then() {
-    lab(|lab| {
-        lab.document("[[network.links]]\nname = \"eth9\"\naddresses = [\"192.0.2.9/24\"]\n");
-        lab.start();
-        lab.until("people are told", |lab| lab.has_told("eth9 is not there"));
-        lab.cable("eth9", "wall9");
-        lab.until("the address is there", |lab| lab.addresses("eth9") == ["192.0.2.9/24"]);
-    });
-}
-
-#[test]
-#[ignore = "needs root in a VM"]
-fn link_that_comes_later_gets_its_kernel_settings() {
-    lab(|lab| {
-        lab.document(
-            "[[network.links]]\nname = \"eth0.7\"\nvlan = { link = \"eth0\", id = 7 }\n\
-             [kernel.sysctls]\n\"net.ipv4.conf.eth0/7.rp_filter\" = 1\n\
-             \"net/ipv4/conf/eth9/log_martians\" = 1\n\"net.ipv6.conf.eth9.accept_ra\" = 0\n",
-        );
-        lab.start();
-        let set = |lab: &mut Lab, path: &'static str, value: &str| {
-            let file = format!("/proc/sys/net/{path}");
-            let there = lab.in_node(move || std::fs::read_to_string(file).unwrap_or_default());
-            there.trim() == value
-        };
-        lab.until("the VLAN has it", |lab| set(lab, "ipv4/conf/eth0.7/rp_filter", "1"));
-        lab.cable("eth9", "wall9");
-        lab.until("the adapter has it", |lab| set(lab, "ipv4/conf/eth9/log_martians", "1"));
-        lab.until("before the default", |lab| set(lab, "ipv6/conf/eth9/accept_ra", "0"));
     });
 }
