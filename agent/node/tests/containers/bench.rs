@@ -9,7 +9,7 @@ use crate::fixture::Node;
 pub const TESTS: &[(&str, fn())] =
     &[("bench_create_start", bench_create_start), ("bench_shim_memory", bench_shim_memory)];
 
-const RUNS: usize = 20;
+const RUNS: usize = 5;
 
 fn bench_create_start() {
     let node = Node::new("bench");
