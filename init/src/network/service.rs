@@ -23,7 +23,7 @@ use super::outputs::Outputs;
 use super::plan::plan;
 use super::report::{self, report};
 use super::sysctls::{self, Sysctls};
-use super::wanted::{Assignment, LeaseInUse, assign, wanted};
+use super::wanted::{Assignment, LeaseInUse, Wanted, assign, wanted};
 
 /// One plan changes what the next one sees (a link that was made, an address that went and took its
 /// routes along); more rounds than this mean that somebody works against us.
@@ -216,9 +216,9 @@ impl Service {
             }
             self.assignments = assign(&self.config.network, &self.observed);
             self.look_after_clients(now);
-            self.apply_sysctls();
             let mut wanted = wanted(&self.assignments, &self.leases(now), &self.observed);
             sysctls::honour(&self.config.kernel.sysctls, &mut wanted);
+            self.apply_sysctls(&wanted);
             let plan = plan(&wanted, &self.observed);
             self.note_problems(plan.problems);
             failures.clear();
@@ -237,8 +237,9 @@ impl Service {
 
     /// Writes the document's kernel settings of links that came since. What the kernel refuses is
     /// said, and not tried again on the same link: it would refuse it for ever.
-    fn apply_sysctls(&mut self) {
-        for (path, value) in self.sysctls.due(&self.config.kernel.sysctls, &self.observed) {
+    fn apply_sysctls(&mut self, plan: &Wanted) {
+        let due = self.sysctls.due(&self.config.kernel.sysctls, &self.observed, plan);
+        for (path, value) in due {
             if let Err(error) = sysctls::write(path, value) {
                 eprintln!("network: cannot set {path} to {value:?}: {error}");
             }

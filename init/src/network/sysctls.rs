@@ -19,19 +19,22 @@ pub(crate) struct Sysctls {
 }
 
 impl Sysctls {
-    /// What is to be written now: paths below `/proc/sys`, and values. It counts as done.
+    /// What is to be written now: paths below `/proc/sys`, and values. It counts as done. What this
+    /// service sets itself on the links of `plan` is left to the plan.
     pub(crate) fn due<'a>(
         &mut self,
         wanted: &'a BTreeMap<String, String>,
         observed: &Observed,
+        plan: &Wanted,
     ) -> Vec<(&'a str, &'a str)> {
         self.done.retain(|(index, ..)| observed.link_at(*index).is_some());
         let mut due = Vec::new();
         for (path, value) in wanted {
             let link = link_of(path).and_then(|name| observed.link(name));
             let Some(link) = link.filter(|link| !link.is_of_a_pod()) else { continue };
-            // Those that this service sets itself are part of its plan.
-            if own(path).is_none() && self.done.insert((link.index, path.clone(), value.clone())) {
+            let is_planned =
+                own(path).is_some() && plan.links.iter().any(|planned| planned.name == link.name);
+            if !is_planned && self.done.insert((link.index, path.clone(), value.clone())) {
                 due.push((path.as_str(), value.as_str()));
             }
         }
@@ -104,37 +107,48 @@ mod tests {
     fn link_that_comes_later_gets_its_settings_once() {
         let wanted = document(&[(FILTER, "1"), ("net/ipv4/conf/all/rp_filter", "0")]);
         let mut sysctls = Sysctls::default();
-        assert!(sysctls.due(&wanted, &there(&[(2, "eth0")])).is_empty());
+        assert!(sysctls.due(&wanted, &there(&[(2, "eth0")]), &Wanted::default()).is_empty());
         let with_vlan = there(&[(2, "eth0"), (3, "vlan7")]);
-        assert_eq!(sysctls.due(&wanted, &with_vlan), [(FILTER, "1")]);
-        assert!(sysctls.due(&wanted, &with_vlan).is_empty());
+        assert_eq!(sysctls.due(&wanted, &with_vlan, &Wanted::default()), [(FILTER, "1")]);
+        assert!(sysctls.due(&wanted, &with_vlan, &Wanted::default()).is_empty());
     }
 
     #[test]
     fn link_that_went_and_came_back_gets_them_again() {
         let wanted = document(&[(FILTER, "1")]);
         let mut sysctls = Sysctls::default();
-        sysctls.due(&wanted, &there(&[(3, "vlan7")]));
-        assert_eq!(sysctls.due(&wanted, &there(&[(4, "vlan7")])), [(FILTER, "1")]);
+        sysctls.due(&wanted, &there(&[(3, "vlan7")]), &Wanted::default());
+        assert_eq!(
+            sysctls.due(&wanted, &there(&[(4, "vlan7")]), &Wanted::default()),
+            [(FILTER, "1")]
+        );
         // Under the same number too, when it was seen to be away.
-        sysctls.due(&wanted, &there(&[]));
-        assert_eq!(sysctls.due(&wanted, &there(&[(4, "vlan7")])), [(FILTER, "1")]);
+        sysctls.due(&wanted, &there(&[]), &Wanted::default());
+        assert_eq!(
+            sysctls.due(&wanted, &there(&[(4, "vlan7")]), &Wanted::default()),
+            [(FILTER, "1")]
+        );
     }
 
     #[test]
     fn changed_document_is_applied_and_renamed_link_has_its_own_settings() {
         let mut sysctls = Sysctls::default();
-        sysctls.due(&document(&[(FILTER, "1")]), &there(&[(3, "vlan7")]));
+        sysctls.due(&document(&[(FILTER, "1")]), &there(&[(3, "vlan7")]), &Wanted::default());
         let changed = document(&[(FILTER, "2"), ("net/ipv4/neigh/lan0/app_solicit", "3")]);
-        assert_eq!(sysctls.due(&changed, &there(&[(3, "vlan7")])), [(FILTER, "2")]);
-        let renamed = sysctls.due(&changed, &there(&[(3, "lan0")]));
+        assert_eq!(
+            sysctls.due(&changed, &there(&[(3, "vlan7")]), &Wanted::default()),
+            [(FILTER, "2")]
+        );
+        let renamed = sysctls.due(&changed, &there(&[(3, "lan0")]), &Wanted::default());
         assert_eq!(renamed, [("net/ipv4/neigh/lan0/app_solicit", "3")]);
     }
 
     #[test]
     fn links_of_pods_are_left_to_the_agent() {
         let wanted = document(&[("net/ipv4/conf/pod1/rp_filter", "1")]);
-        assert!(Sysctls::default().due(&wanted, &there(&[(5, "pod1")])).is_empty());
+        assert!(
+            Sysctls::default().due(&wanted, &there(&[(5, "pod1")]), &Wanted::default()).is_empty()
+        );
     }
 
     #[test]
@@ -157,6 +171,11 @@ mod tests {
         honour(&wanted_sysctls, &mut wanted);
         assert_eq!(wanted.links[0].settings[&Setting::AcceptRa], "1");
         // By the plan, and not beside it.
-        assert!(Sysctls::default().due(&wanted_sysctls, &there(&[(2, "eth0")])).is_empty());
+        assert!(
+            Sysctls::default().due(&wanted_sysctls, &there(&[(2, "eth0")]), &wanted).is_empty()
+        );
+        // Nobody else sets it on a link that the document does not plan.
+        let due = Sysctls::default().due(&wanted_sysctls, &there(&[(3, "eth1")]), &wanted);
+        assert_eq!(due, [("net/ipv6/conf/eth1/accept_ra", "1")]);
     }
 }
