@@ -11,6 +11,7 @@ mod corrupt_root;
 mod dirty_shutdown;
 mod first_boot;
 mod full_data_disk;
+mod hardware_watchdog;
 mod image_pull;
 mod kernel_panic;
 mod no_network;
