@@ -25,7 +25,7 @@ impl Digest {
         let mut piece = vec![0; 1 << 18];
         loop {
             match file.read(&mut piece)? {
-                0 => return Ok(Self(hash.finalize().into())),
+                0 => return Ok(hash.into()),
                 n => hash.update(&piece[..n]),
             }
         }
@@ -55,6 +55,13 @@ impl Digest {
         guid[6] = guid[6] & 0x0f | 0x80;
         guid[8] = guid[8] & 0x3f | 0x80;
         guid
+    }
+}
+
+impl From<Sha256> for Digest {
+    /// The digest of all that `hash` took, for bytes that come in pieces.
+    fn from(hash: Sha256) -> Self {
+        Self(hash.finalize().into())
     }
 }
 

@@ -9,6 +9,7 @@ pub mod build;
 pub mod compile;
 pub mod digest;
 pub mod disk;
+pub mod flash;
 pub mod keys;
 pub mod modules;
 pub mod process;

@@ -1,6 +1,8 @@
 //! The subcommands: what they take, and what they say when done.
 
+mod bmap;
 mod build;
+mod flash;
 mod keys;
 mod run;
 
@@ -23,6 +25,10 @@ pub(crate) struct Line {
 enum Command {
     /// Build a board's image
     Build(build::Arguments),
+    /// Make the block map of an image, for bmaptool and `flash`
+    Bmap(bmap::Arguments),
+    /// Write an image to a card, stick, disk or file
+    Flash(flash::Arguments),
     /// Make the owner's Secure Boot keys
     Keys(keys::Arguments),
     /// Boot an image in QEMU
@@ -33,6 +39,8 @@ enum Command {
 pub(crate) fn run(line: Line) -> Result<ExitCode, Box<dyn Error>> {
     match line.command {
         Command::Build(arguments) => build::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Bmap(arguments) => bmap::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Flash(arguments) => flash::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Keys(arguments) => keys::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Run(arguments) => run::run(arguments),
     }
@@ -71,6 +79,12 @@ mod tests {
             "holm-image build --board x86-64 --config h.toml --binaries dir --keys k",
             "holm-image build --board x86-64 --kernel bzImage --modules lib/modules/6.12 \
              --device-trees dtbs --repair e2fsck.static",
+            "holm-image bmap a.img --output a.bmap",
+            "holm-image flash --list",
+            "holm-image flash a.img.xz",
+            "holm-image flash - /dev/sdb --yes --internal",
+            "holm-image flash a.img /dev/sdb --config h.toml --hostname edge-1 --manifests m \
+             --file ca.pem",
             "holm-image keys --dir keys",
             "holm-image run a.img --headless --memory 128 --cpus 1 --append holm.debug \
              --forward 8080:80 --forward udp:53:53 --config h.toml",
@@ -83,6 +97,7 @@ mod tests {
             let line = Line::try_parse_from(["holm-image", "build", "--board", "b", given, "x"]);
             assert!(line.is_err(), "{given} without {lacking}");
         }
+        assert!(Line::try_parse_from(["holm-image", "flash"]).is_err(), "of which image?");
         let unsigned = ["holm-image", "run", "a.img", "--secure-boot", "--append", "x"];
         assert!(Line::try_parse_from(unsigned).is_err(), "a signed command line takes no more");
     }
