@@ -15,6 +15,7 @@ use crate::budget::Use;
 use crate::compile::{Tool, debian_triplet};
 use crate::digest::Digest;
 use crate::process;
+use crate::qemu::Description;
 
 /// A result, as the manifest lists it.
 pub(super) struct Output {
@@ -54,6 +55,7 @@ pub(super) fn manifest(facts: &Facts) -> Value {
             "epoch": facts.source.epoch,
         },
         "board": facts.board.name,
+        "machine": Description::from(facts.board),
         "kernel-release": facts.contents.root.kernel_release,
         "root-hash": facts.root_hash,
         "command-line": facts.command_line,
