@@ -72,6 +72,22 @@ pub fn kernel_package(package: &Package) -> String {
         .to_owned()
 }
 
+/// The other packages that a kernel was split into: its dependencies that end with its own release.
+pub fn kernel_parts(kernel: &Package) -> Vec<String> {
+    let Some(release) = kernel.name.strip_prefix("linux-image-") else { return Vec::new() };
+    let names = kernel.depends.split(',').filter_map(|one| one.split_whitespace().next());
+    let is_part = |name: &&str| name.strip_prefix("linux-").is_some_and(|n| n.ends_with(release));
+    names.filter(is_part).map(str::to_owned).collect()
+}
+
+/// A name in a board file as apt takes it: of one architecture, and of another suite if it says so.
+pub fn qualified(name: &str, architecture: &str) -> String {
+    match name.split_once('/') {
+        Some((name, suite)) => format!("{name}:{architecture}/{suite}"),
+        None => format!("{name}:{architecture}"),
+    }
+}
+
 /// The package names in the output of `apt-get --print-uris`: `'uri' file_version_arch.deb size …`.
 pub fn parse_uris(text: &str) -> Vec<String> {
     let file = |line: &str| line.strip_prefix('\'')?.split_whitespace().nth(1).map(str::to_owned);
@@ -127,6 +143,30 @@ SHA256: c91bd9b74771215b734ac74717b7994f654d694091336f381c9f6b5368a88b5d
         let packages = parse(SHOWN);
         assert_eq!(kernel_package(&packages[0]), "linux-image-6.12.117+deb13-amd64");
         assert_eq!(kernel_package(&packages[1]), "lib");
+    }
+
+    #[test]
+    fn kernel_in_several_packages_is_found_whole() {
+        let depends = "dracut | linux-initramfs-tool, linux-base (>= 4.3), \
+                       linux-binary-7.3.4-arm64 (= 7.3.4-1), linux-modules-7.3.4-arm64 (= 7.3.4-1)";
+        let [meta, _] = &parse(SHOWN)[..] else { panic!("two packages") };
+        let kernel = Package {
+            name: "linux-image-7.3.4-arm64".into(),
+            depends: depends.into(),
+            ..meta.clone()
+        };
+        assert_eq!(
+            kernel_parts(&kernel),
+            ["linux-binary-7.3.4-arm64", "linux-modules-7.3.4-arm64"]
+        );
+        let whole = Package { name: "linux-image-6.12-amd64".into(), ..kernel };
+        assert_eq!(kernel_parts(&whole), Vec::<String>::new());
+    }
+
+    #[test]
+    fn package_of_another_suite_keeps_it_behind_its_architecture() {
+        assert_eq!(qualified("linux-image-arm64", "arm64"), "linux-image-arm64:arm64");
+        assert_eq!(qualified("a/trixie-backports", "arm64"), "a:arm64/trixie-backports");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::index::{self, Package};
 use super::sources::Mirrors;
-use crate::digest::Digest;
+use crate::digest::{Digest, Key};
 use crate::{process, progress};
 
 /// Lists younger than this are used as they are.
@@ -28,6 +28,8 @@ pub struct Settings {
     pub keyring: PathBuf,
     /// Debian release.
     pub suite: String,
+    /// Suites that single packages come from, when asked for by name.
+    pub also: Vec<String>,
     /// Archive components.
     pub components: Vec<String>,
     /// Debian architectures, the build machine's first.
@@ -120,7 +122,7 @@ impl Root {
             s.folder.join("etc/apt.conf.d"),
             s.folder.join("etc/preferences.d"),
             s.folder.join("state"),
-            s.cache.join("lists/partial"),
+            lists(s).join("partial"),
             s.cache.join("archives"),
             // Stays empty: apt keeps silent about the URIs of what it finds there.
             s.folder.join("archives/partial"),
@@ -132,6 +134,8 @@ impl Root {
         let sources = s.folder.join("etc/sources.list.d");
         fs::create_dir_all(&sources).map_err(file("make", &sources))?;
         write(&sources.join("debian.sources"), &sources_text(s))?;
+        let pins = s.folder.join("etc/preferences.d/suites");
+        write(&pins, &preferences_text(&s.also))?;
         write(&root.configuration, &configuration_text(s, &host_settings()))?;
         Ok(root)
     }
@@ -155,7 +159,7 @@ impl Root {
     /// Returns a sentence when older lists had to do.
     pub fn update(&self) -> Result<Option<String>, Error> {
         // apt leaves the time of the list on the server at the files, so a stamp says when we asked.
-        let stamp = self.settings.cache.join("lists.stamp");
+        let stamp = lists(&self.settings).join("stamp");
         let wanted = Digest::of(sources_text(&self.settings).as_bytes()).to_string();
         let have = fs::read_to_string(&stamp).is_ok_and(|text| text == wanted);
         let age = fs::metadata(&stamp)
@@ -186,7 +190,8 @@ impl Root {
             .map_err(|source| Error::Apt { what: format!("find {}", names.join(", ")), source })?;
         let shown = index::parse(&String::from_utf8_lossy(&output.stdout));
         let find = |name: &String| {
-            let (plain, architecture) = name.split_once(':').unwrap_or((name, ""));
+            let bare = name.split('/').next().unwrap_or(name);
+            let (plain, architecture) = bare.split_once(':').unwrap_or((bare, ""));
             let fits = |package: &&Package| {
                 package.name == plain
                     && (architecture.is_empty()
@@ -286,21 +291,38 @@ fn sources_text(settings: &Settings) -> String {
         return paragraph(&settings.mirrors.archive, suite);
     }
     let mut text = paragraph(&settings.mirrors.archive, &format!("{suite} {suite}-updates"));
+    if !settings.also.is_empty() {
+        text += &paragraph(&settings.mirrors.archive, &settings.also.join(" "));
+    }
     if let Some(security) = &settings.mirrors.security {
         text += &paragraph(security, &format!("{suite}-security"));
     }
     text
 }
 
+/// Keeps the other suites from giving a package that was not asked for with its suite.
+fn preferences_text(also: &[String]) -> String {
+    let pin = |suite: &String| format!("Package: *\nPin: release n={suite}\nPin-Priority: 1\n\n");
+    also.iter().map(pin).collect()
+}
+
+/// Apt throws away lists that its sources do not name, so each set of sources has lists of its own.
+fn lists(settings: &Settings) -> PathBuf {
+    let key = Key::new("lists/1").field("sources", sources_text(settings));
+    let key = settings.architectures.iter().fold(key, |key, one| key.field("architecture", one));
+    settings.cache.join(format!("lists-{}", &key.digest().to_string()[..16]))
+}
+
 fn configuration_text(settings: &Settings, host: &str) -> String {
-    let (folder, cache) = (settings.folder.display(), settings.cache.display());
+    let (folder, lists) = (settings.folder.display(), lists(settings));
+    let lists = lists.display();
     let architectures: String =
         settings.architectures.iter().map(|name| format!("\"{name}\"; ")).collect();
     let first = settings.architectures.first().map(String::as_str).unwrap_or_default();
     format!(
         "Dir \"{folder}/\";\n\
          Dir::State \"{folder}/state/\";\n\
-         Dir::State::lists \"{cache}/lists/\";\n\
+         Dir::State::lists \"{lists}/\";\n\
          Dir::State::status \"{folder}/status\";\n\
          Dir::Cache \"{folder}/\";\n\
          Dir::Cache::archives \"{folder}/archives/\";\n\
@@ -355,6 +377,7 @@ mod tests {
             },
             keyring: "/keyring.gpg".into(),
             suite: suite.into(),
+            also: Vec::new(),
             components: vec!["main".into()],
             architectures: vec!["amd64".into(), "arm64".into()],
             offline: false,
@@ -373,6 +396,27 @@ mod tests {
     fn sid_has_no_other_suites() {
         let text = sources_text(&settings("sid", Some("https://mirror.example/security")));
         assert!(text.contains("Suites: sid\n") && !text.contains("security"), "{text}");
+    }
+
+    #[test]
+    fn other_suites_are_named_but_give_nothing_by_themselves() {
+        let mut settings = settings("trixie", None);
+        let plain = lists(&settings);
+        settings.also = vec!["trixie-backports".into(), "sid".into()];
+        let text = sources_text(&settings);
+        assert!(text.contains("\nSuites: trixie-backports sid\n"), "{text}");
+        let pins = preferences_text(&settings.also);
+        assert_eq!(pins.matches("Pin-Priority: 1\n").count(), 2, "{pins}");
+        assert!(pins.contains("Pin: release n=sid\n"));
+        assert_ne!(lists(&settings), plain, "apt would throw the others' lists away");
+    }
+
+    #[test]
+    fn boards_of_other_processors_have_lists_of_their_own() {
+        let mut settings = settings("trixie", None);
+        let both = lists(&settings);
+        settings.architectures.pop();
+        assert_ne!(lists(&settings), both);
     }
 
     #[test]

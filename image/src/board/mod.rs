@@ -2,15 +2,18 @@
 //! Must never know how a build does its work.
 
 mod inherit;
+mod machine;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use inherit::merge;
+pub use machine::{BootPath, Qemu};
 
 /// Everything that a build needs to know about a board.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +31,8 @@ pub struct Board {
     /// Firmware files for the root file system.
     #[serde(default)]
     pub firmware: Vec<Firmware>,
+    /// How the firmware comes to a kernel.
+    pub boot: Boot,
     /// How the kernel is started.
     pub kernel: Kernel,
     /// How the node binaries are compiled.
@@ -42,10 +47,24 @@ pub struct Board {
     pub budgets: Budgets,
     /// Kernel modules.
     pub modules: Modules,
+    /// The machine that stands in for the board.
+    pub qemu: Qemu,
+}
+
+impl Board {
+    /// The suites that package names ask for by `name/suite`.
+    pub fn other_suites(&self) -> Vec<String> {
+        let roles = &self.packages;
+        let fixed = [&roles.kernel, &roles.boot_loader, &roles.repair, &roles.certificates];
+        let names = fixed.into_iter().chain(self.firmware.iter().map(|one| &one.package));
+        let named: BTreeSet<&str> =
+            names.filter_map(|name| Some(name.split_once('/')?.1)).collect();
+        named.into_iter().map(str::to_owned).collect()
+    }
 }
 
 /// The processor of a board, and what Debian and UEFI call it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
     /// 64-bit PCs.
@@ -92,13 +111,13 @@ pub struct Debian {
     pub components: Vec<String>,
 }
 
-/// Package names by role.
+/// Package names by role; `name/suite` takes a package from another suite than the others.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Packages {
     /// The kernel image, or the meta-package that depends on it.
     pub kernel: String,
-    /// systemd-boot and the EFI stub.
+    /// systemd-boot and the EFI stub, or the board's own firmware.
     pub boot_loader: String,
     /// The static e2fsck.
     pub repair: String,
@@ -116,12 +135,33 @@ pub struct Firmware {
     pub files: Vec<String>,
 }
 
+/// How the firmware comes to a kernel.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Boot {
+    /// Which way.
+    pub path: BootPath,
+}
+
 /// How the kernel is started.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kernel {
     /// Arguments beside those that the build adds.
     pub command_line: Vec<String>,
+    /// The consoles, as the kernel names them; `/dev/console` is the last one that there is.
+    pub consoles: Vec<String>,
+    /// Device trees of the kernel's package, with `*` as a wildcard.
+    #[serde(default)]
+    pub device_trees: Vec<String>,
+}
+
+impl Kernel {
+    /// The kernel's arguments, without those that only a build knows.
+    pub fn arguments(&self) -> Vec<String> {
+        let consoles = self.consoles.iter().map(|name| format!("console={name}"));
+        self.command_line.iter().cloned().chain(consoles).collect()
+    }
 }
 
 /// How the node binaries are compiled.
@@ -243,7 +283,7 @@ pub enum Error {
 /// Reads `<folder>/<name>.toml` and its bases.
 pub fn read(folder: &Path, name: &str) -> Result<Board, Error> {
     let path = folder.join(format!("{name}.toml"));
-    if !path.is_file() || name.contains('/') {
+    if !path.is_file() || name.contains('/') || is_base(name) {
         return Err(Error::Unknown { name: name.to_owned(), known: names(folder) });
     }
     let read = |path: &Path| std::fs::read_to_string(path);
@@ -268,17 +308,21 @@ pub fn parse(
     Ok(board)
 }
 
-/// The boards in a folder: files that name a base.
+/// The boards in a folder: all files but those that others build upon, whose names say so.
 pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|file| file.strip_suffix(".toml").map(str::to_owned))
-        .filter(|name| name != "base")
+        .filter(|name| !is_base(name))
         .collect();
     names.sort();
     names
+}
+
+fn is_base(name: &str) -> bool {
+    name == "base" || name.starts_with("base-")
 }
 
 fn check(board: &Board) -> Result<(), String> {
@@ -302,8 +346,8 @@ fn check(board: &Board) -> Result<(), String> {
             return Err(format!("partitions.{name} is {size} MiB; at least 64 are needed"));
         }
     }
-    if let Some(word) = board.kernel.command_line.iter().find(|word| word.contains(['\n', '\0'])) {
-        return Err(format!("kernel.command-line has a line break in {word:?}"));
+    if let Some(word) = board.kernel.arguments().iter().find(|word| word.contains(['\n', '\0'])) {
+        return Err(format!("the kernel's arguments have a line break in {word:?}"));
     }
     Ok(())
 }

@@ -44,8 +44,11 @@ fn every_board_of_the_repository_is_valid() {
 fn x86_board_adds_to_the_lists_of_the_base() {
     let board = read(&repository_boards(), "x86-64").expect("board is valid");
     assert_eq!(board.debian.suite, "trixie");
-    assert!(board.kernel.command_line.contains(&"panic=10".to_owned()), "of the base");
-    assert!(board.kernel.command_line.contains(&"console=ttyS0,115200".to_owned()), "its own");
+    assert_eq!(
+        board.kernel.arguments().join(" "),
+        "panic=10 quiet loglevel=4 console=tty0 console=ttyS0,115200",
+        "the base's arguments, then the consoles, its own last"
+    );
     assert!(board.modules.initramfs.contains(&"dm_verity".to_owned()), "of the base");
     assert!(board.modules.initramfs.contains(&"i6300esb".to_owned()), "its own");
     assert_eq!((board.budgets.root, board.budgets.uki), (64, 32));

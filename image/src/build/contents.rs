@@ -26,6 +26,8 @@ pub struct Gathered {
     pub selection: Selection,
     /// The kernel.
     pub kernel: PathBuf,
+    /// Device trees, by their paths in the kernel's package.
+    pub device_trees: Vec<(String, PathBuf)>,
 }
 
 /// Gathers it all out of the unpacked packages.
@@ -67,8 +69,39 @@ pub fn gather(stages: &Stages, binaries: &Binaries) -> Result<Gathered, Error> {
         kernel_release: release.clone(),
     };
     let initramfs_modules = describe(&selection.initramfs)?;
-    let kernel = inputs.kernel.file(&format!("boot/vmlinuz-{release}"))?;
-    Ok(Gathered { root, initramfs_modules, selection, kernel })
+    let kernel = kernel_image(&inputs.kernel, &release)?;
+    let device_trees = device_trees(stages, &release)?;
+    Ok(Gathered { root, initramfs_modules, selection, kernel, device_trees })
+}
+
+/// The kernel itself: below `boot`, or beside its modules, as Debian has it since Linux 7.
+fn kernel_image(kernel: &Unpacked, release: &str) -> Result<PathBuf, Error> {
+    let old = kernel.file(&format!("boot/vmlinuz-{release}"));
+    old.or_else(|_| kernel.file(&format!("usr/lib/modules/{release}/vmlinuz")))
+}
+
+/// The device trees that the board names, each by its path below the package's folder of them.
+fn device_trees(stages: &Stages, release: &str) -> Result<Vec<(String, PathBuf)>, Error> {
+    let kernel = &stages.inputs.kernel;
+    let patterns = &stages.board.kernel.device_trees;
+    if patterns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places =
+        [format!("usr/lib/linux-image-{release}"), format!("usr/lib/modules/{release}/dtb")];
+    let folder = places.iter().map(|place| kernel.folder.join(place)).find(|path| path.is_dir());
+    let folder = folder.ok_or_else(|| kernel.lacking("device trees"))?;
+    let mut all = Vec::new();
+    list(&folder, "", &mut all)?;
+    let mut found = BTreeSet::new();
+    for pattern in patterns {
+        let before = found.len();
+        found.extend(all.iter().filter(|path| modules::matches(pattern, path)));
+        if found.len() == before {
+            return Err(kernel.lacking(&format!("device tree {pattern}")));
+        }
+    }
+    Ok(found.into_iter().map(|path| (path.clone(), folder.join(path))).collect())
 }
 
 fn kernel_release(kernel: &Unpacked) -> Result<String, Error> {
@@ -80,7 +113,7 @@ fn kernel_release(kernel: &Unpacked) -> Result<String, Error> {
 
 /// Runs depmod over all modules of the kernel, once for each kernel.
 fn index(stages: &Stages, folder: &Path, release: &str) -> Result<Index, Error> {
-    let key = Key::new("module-index/1").input("kernel", stages.inputs.kernel.package.sha256);
+    let key = Key::new("module-index/1").input("kernel", stages.inputs.kernel.digest());
     let done = stages.steps.run("module-index", key.digest(), |out| -> Result<(), Error> {
         // depmod looks below `lib/modules`, and writes below another folder only when asked.
         let base = out.join("base");
@@ -120,7 +153,7 @@ fn unpack_modules(
     names: &BTreeSet<String>,
 ) -> Result<PathBuf, Error> {
     let paths: Vec<&str> = names.iter().filter_map(|name| index.file(name)).collect();
-    let key = Key::new("modules/1").input("kernel", stages.inputs.kernel.package.sha256);
+    let key = Key::new("modules/1").input("kernel", stages.inputs.kernel.digest());
     let key = paths.iter().fold(key, |key, path| key.field("module", path));
     stages.steps.run("modules", key.digest(), |out| {
         let mut packed = Vec::new();

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::{Error, Place, file};
 use crate::apt::{self, Mirrors, Package, Root, Settings};
 use crate::board::{Architecture, Board};
-use crate::digest::Key;
+use crate::digest::{Digest, Key};
 use crate::steps::Steps;
 use crate::toolbox::{self, Toolbox};
 use crate::{process, progress};
@@ -18,6 +18,8 @@ use crate::{process, progress};
 pub struct Unpacked {
     /// What the archive says about it.
     pub package: Package,
+    /// Packages that it was split into, unpacked over it.
+    pub parts: Vec<Package>,
     /// Where its files are.
     pub folder: PathBuf,
 }
@@ -29,6 +31,12 @@ impl Unpacked {
         if found.is_file() { Ok(found) } else { Err(self.lacking(path)) }
     }
 
+    /// A digest of everything in it.
+    pub fn digest(&self) -> Digest {
+        let key = Key::new("unpacked/1").input("package", self.package.sha256);
+        self.parts.iter().fold(key, |key, part| key.input("part", part.sha256)).digest()
+    }
+
     pub(super) fn lacking(&self, what: &str) -> Error {
         Error::Lacking { package: self.package.exact(), what: what.to_owned() }
     }
@@ -38,7 +46,7 @@ impl Unpacked {
 pub struct Inputs {
     /// Kernel and modules.
     pub kernel: Unpacked,
-    /// systemd-boot and the EFI stub.
+    /// systemd-boot and the EFI stub, or the board's firmware.
     pub boot_loader: Unpacked,
     /// The static e2fsck.
     pub repair: Unpacked,
@@ -54,7 +62,8 @@ impl Inputs {
     /// The packages that a node has files of.
     pub fn on_node(&self) -> impl Iterator<Item = &Package> {
         let fixed = [&self.kernel, &self.boot_loader, &self.repair, &self.certificates];
-        fixed.into_iter().chain(&self.firmware).map(|unpacked| &unpacked.package)
+        let all = fixed.into_iter().chain(&self.firmware);
+        all.flat_map(|unpacked| [&unpacked.package].into_iter().chain(&unpacked.parts))
     }
 }
 
@@ -78,8 +87,10 @@ pub fn gather(
     notes.extend(root.update()?);
     let architecture = board.architecture.debian();
     let roles = &board.packages;
-    let show = |name: &str| one(&root, &format!("{name}:{architecture}"));
+    let show = |name: &str| one(&root, &apt::qualified(name, architecture));
     let kernel = show(&apt::kernel_package(&show(&roles.kernel)?))?;
+    let parts = apt::kernel_parts(&kernel);
+    let parts = parts.iter().map(|name| show(name)).collect::<Result<Vec<_>, _>>()?;
     let boot_loader = show(&roles.boot_loader)?;
     let repair = show(&roles.repair)?;
     let certificates = one(&root, &roles.certificates)?;
@@ -88,16 +99,21 @@ pub fn gather(
     let tools = root.closure(&toolbox::PACKAGES)?;
 
     let fixed = [&kernel, &boot_loader, &repair, &certificates];
-    let all = fixed.into_iter().chain(&firmware).chain(&tools);
+    let all = fixed.into_iter().chain(&parts).chain(&firmware).chain(&tools);
     root.fetch(&all.cloned().collect::<Vec<_>>())?;
-    let unpacked = |package: Package| -> Result<Unpacked, Error> {
-        let key = Key::new("package/1").input("deb", package.sha256).digest();
+    let unpacked_with = |package: Package, parts: Vec<Package>| -> Result<Unpacked, Error> {
+        let key = Key::new("package/1").input("deb", package.sha256);
+        let key = parts.iter().fold(key, |key, part| key.input("deb", part.sha256)).digest();
         let name = format!("package-{}", package.name);
-        let folder = steps.run(&name, key, |folder| unpack(&root.file(&package), folder))?;
-        Ok(Unpacked { package, folder })
+        let folder = steps.run(&name, key, |folder| {
+            let mut all = [&package].into_iter().chain(&parts);
+            all.try_for_each(|package| unpack(&root.file(package), folder))
+        })?;
+        Ok(Unpacked { package, parts, folder })
     };
+    let unpacked = |package| unpacked_with(package, Vec::new());
     Ok(Inputs {
-        kernel: unpacked(kernel)?,
+        kernel: unpacked_with(kernel, parts)?,
         boot_loader: unpacked(boot_loader)?,
         repair: unpacked(repair)?,
         certificates: unpacked(certificates)?,
@@ -177,6 +193,7 @@ fn settings(board: &Board, place: &Place, folder: &Path) -> Result<Settings, Err
         mirrors,
         keyring,
         suite: board.debian.suite.clone(),
+        also: board.other_suites(),
         components: board.debian.components.clone(),
         architectures,
         offline: place.offline,

@@ -12,9 +12,10 @@ use super::source::Source;
 use crate::apt::Package;
 use crate::board::Board;
 use crate::budget::Use;
-use crate::compile::debian_triplet;
+use crate::compile::{Tool, debian_triplet};
 use crate::digest::Digest;
 use crate::process;
+use crate::qemu::Description;
 
 /// A result, as the manifest lists it.
 pub(super) struct Output {
@@ -54,6 +55,7 @@ pub(super) fn manifest(facts: &Facts) -> Value {
             "epoch": facts.source.epoch,
         },
         "board": facts.board.name,
+        "machine": Description::from(facts.board),
         "kernel-release": facts.contents.root.kernel_release,
         "root-hash": facts.root_hash,
         "command-line": facts.command_line,
@@ -93,20 +95,20 @@ fn describe(package: &Package, role: &str) -> Value {
 }
 
 /// Name and version of what compiled and linked the node's binaries: the compilers by their own
-/// words, and the static libraries of the host by their digests.
-pub(super) fn toolchain(target: &str) -> Vec<(String, String)> {
+/// words, and the static libraries by their digests. A container's are known to `Cross.toml` alone.
+pub(super) fn toolchain(target: &str, tool: &Tool) -> Vec<(String, String)> {
     let said = |program: &str, argument: &str| {
         let output = process::run(Command::new(program).arg(argument)).ok()?;
         Some(String::from_utf8_lossy(&output.stdout).lines().next()?.to_owned())
     };
     let library = |name: &str| {
-        let path = said("cc", &format!("-print-file-name={name}"))?;
+        let path = said(tool.c_compiler()?, &format!("-print-file-name={name}"))?;
         Digest::of_file(Path::new(&path)).ok().map(|digest| format!("sha256:{digest}"))
     };
     [
-        ("rustc", said("rustc", "--version")),
-        ("cargo", said("cargo", "--version")),
-        ("cc", said("cc", "--version")),
+        ("rustc", tool.rust_compiler().and_then(|rustc| said(rustc, "--version"))),
+        ("cargo", said(tool.program(), "--version")),
+        ("cc", tool.c_compiler().and_then(|cc| said(cc, "--version"))),
         ("libc.a", library("libc.a")),
         ("libseccomp.a", library("libseccomp.a")),
         ("target", Some(debian_triplet(target))),
@@ -139,7 +141,7 @@ mod tests {
 
     #[test]
     fn toolchain_names_compiler_and_no_folder() {
-        let toolchain = toolchain("x86_64-unknown-linux-gnu");
+        let toolchain = toolchain("x86_64-unknown-linux-gnu", &Tool::Cargo { linker: None });
         assert!(
             toolchain.iter().any(|(name, version)| name == "rustc" && version.contains("rustc"))
         );

@@ -10,6 +10,7 @@ use super::sbom::{self, Metadata};
 use super::stages::{DiskStage, KernelStage, RootStage, Stages, uses};
 use super::{Error, Options, file};
 use crate::budget::Use;
+use crate::compile::{Available, Tool, choose};
 use crate::digest::Digest;
 use crate::tree::Content;
 use crate::{compile, disk, process};
@@ -72,12 +73,16 @@ pub(super) fn publish(
     write(&line, &format!("{}\n", made.kernel.command_line))?;
     let uses = uses(board, &made.root, &made.kernel)?;
     let lock = options.workspace.join("Cargo.lock");
+    let target = &board.build.target;
+    // With ready-made binaries nothing needs to be here; then the path's compiler is named.
+    let tool = choose(target, &Available::on_this_machine(target));
+    let tool = tool.unwrap_or(Tool::Cargo { linker: None });
     let facts = Facts {
         board,
         source: stages.source,
         inputs: stages.inputs,
         contents: &made.contents,
-        toolchain: &manifest::toolchain(&board.build.target),
+        toolchain: &manifest::toolchain(target, &tool),
         files: &input_files(options, &made)?,
         root_hash: &made.root.root_hash,
         command_line: &made.kernel.command_line,
@@ -86,7 +91,7 @@ pub(super) fn publish(
     };
     write(&at("manifest.json"), &format!("{:#}\n", manifest::manifest(&facts)))?;
     let text = fs::read_to_string(&lock).map_err(file("read", &lock))?;
-    let crates = sbom::linked(&metadata(options, &board.build.target)?, &compile::PACKAGES);
+    let crates = sbom::linked(&metadata(options, target)?, &compile::PACKAGES);
     let packages = stages.inputs.on_node();
     let bill = sbom::bill(board, stages.source, packages, &crates, &sbom::checksums(&text));
     write(&at("cdx.json"), &format!("{bill:#}\n"))?;

@@ -122,20 +122,28 @@ impl Stages<'_> {
         let boot = &self.inputs.boot_loader;
         let stub = boot.file(&format!("{efi}/linux{suffix}.efi.stub"))?;
         let loader = boot.file(&format!("{efi}/systemd-boot{suffix}.efi"))?;
-        let mut arguments = self.board.kernel.command_line.clone();
+        let mut arguments = self.board.kernel.arguments();
         arguments.extend(append.iter().cloned());
         let command_line =
             uki::command_line(Slot::A, &root.root_hash, root.hash_offset, &arguments);
         let read = |path: &Path| fs::read(path).map_err(file("read", path));
         let (stub, kernel, initramfs) = (read(&stub)?, read(&contents.kernel)?, read(initramfs)?);
+        let device_trees = contents
+            .device_trees
+            .iter()
+            .map(|(_, path)| read(path))
+            .collect::<Result<Vec<_>, _>>()?;
         let parts = Parts {
             os_release: &contents.root.os_release,
             kernel_release: &contents.root.kernel_release,
             command_line: &command_line,
             kernel: &kernel,
             initramfs: &initramfs,
+            device_trees: &device_trees,
         };
-        let key = Key::new("kernel/1")
+        let trees = device_trees.iter().map(|tree| Digest::of(tree));
+        let key = trees
+            .fold(Key::new("kernel/1"), |key, tree| key.input("device tree", tree))
             .input("stub", Digest::of(&stub))
             .input("kernel", Digest::of(&kernel))
             .input("initramfs", Digest::of(&initramfs))

@@ -89,6 +89,7 @@ mod tests {
             "holm-image run a.img --headless --memory 128 --cpus 1 --append holm.debug \
              --forward 8080:80 --forward udp:53:53 --config h.toml",
             "holm-image run a.img --secure-boot --keys k -- -s",
+            "holm-image run a.img --board arm64-uefi",
         ] {
             let line = Line::try_parse_from(words.split_whitespace());
             assert!(line.is_ok(), "{words}: {:?}", line.err().map(|error| error.to_string()));

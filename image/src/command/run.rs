@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Args;
-use holm_image::board::Architecture;
+use holm_image::board::{self, Architecture, BootPath};
 use holm_image::keys::Keys;
 use holm_image::process;
-use holm_image::qemu::{self, Boot, Forward, Machine};
+use holm_image::qemu::{self, Boot, Description, Forward, Machine};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -17,12 +17,15 @@ pub(super) struct Arguments {
     /// Write to the image itself
     #[arg(long)]
     write: bool,
-    /// Memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
-    memory: u64,
-    /// Processors
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    cpus: u32,
+    /// Board, as a file of boards/ is named [default: what the manifest beside the image says]
+    #[arg(long)]
+    board: Option<String>,
+    /// Memory in MiB [default: the board's]
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u64>,
+    /// Processors [default: the board's]
+    #[arg(long, value_name = "N")]
+    cpus: Option<u32>,
     /// No window; the serial line is on the terminal either way
     #[arg(long)]
     headless: bool,
@@ -41,32 +44,29 @@ pub(super) struct Arguments {
     /// Owner's keys for --secure-boot [default: build/keys]
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
-    /// Processor of the board
-    #[arg(long, value_name = "ARCH", default_value = "x86_64", value_parser = architecture)]
-    architecture: Architecture,
     /// Words for QEMU, after all others
     #[arg(last = true)]
     more: Vec<String>,
 }
 
-fn architecture(text: &str) -> Result<Architecture, String> {
-    match text {
-        "x86_64" => Ok(Architecture::X86_64),
-        "aarch64" => Ok(Architecture::Aarch64),
-        _ => Err("known are x86_64 and aarch64".to_owned()),
-    }
-}
-
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let architecture = arguments.architecture;
     let image = arguments.image.canonicalize();
     let image = image.map_err(|error| format!("{}: {error}", arguments.image.display()))?;
+    let Description { architecture, boot: BootPath::Uefi, qemu: hardware } = match &arguments.board
+    {
+        Some(name) => Description::from(&board::read(&super::workspace()?.join("boards"), name)?),
+        None => qemu::describe(&image)?,
+    };
     let program = qemu::program(architecture);
     if !process::is_installed(program) {
-        return Err(format!("{program} is not installed").into());
+        let package = match architecture {
+            Architecture::X86_64 => "qemu-system-x86",
+            Architecture::Aarch64 => "qemu-system-arm",
+        };
+        return Err(format!("{program} is not installed; Debian's package is {package}").into());
     }
     let scratch = tempfile::Builder::new().prefix("holm-run-").tempdir()?;
-    let variables = variables(&arguments, scratch.path())?;
+    let variables = variables(&arguments, architecture, scratch.path())?;
     let (disk, disk_format) = match arguments.write {
         true => (image, "raw"),
         false => (overlay(&image, scratch.path())?, "qcow2"),
@@ -74,8 +74,9 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let machine = Machine {
         architecture,
         accelerator: qemu::probe(architecture),
-        memory: arguments.memory,
-        cpus: arguments.cpus,
+        memory: arguments.memory.unwrap_or(hardware.memory),
+        cpus: arguments.cpus.unwrap_or(hardware.processors),
+        hardware,
         boot: Boot::Uefi {
             code: qemu::find(architecture, arguments.secure_boot)?.code,
             variables,
@@ -96,8 +97,12 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// A file of the machine's own for its UEFI variables.
-fn variables(arguments: &Arguments, scratch: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let firmware = qemu::find(arguments.architecture, arguments.secure_boot)?;
+fn variables(
+    arguments: &Arguments,
+    architecture: Architecture,
+    scratch: &Path,
+) -> Result<PathBuf, Box<dyn Error>> {
+    let firmware = qemu::find(architecture, arguments.secure_boot)?;
     let mut store = std::fs::read(&firmware.variables)?;
     if arguments.secure_boot {
         let folder = match &arguments.keys {

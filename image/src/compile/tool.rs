@@ -17,6 +17,8 @@ pub struct Available {
     pub debian: bool,
     /// A C compiler that links for the target, where the host's own does not.
     pub cross_linker: Option<String>,
+    /// Debian packages of static libraries that the linker does not find.
+    pub missing: Vec<String>,
     /// `cross`, and the container engine that it needs.
     pub cross: bool,
 }
@@ -47,27 +49,58 @@ impl Tool {
             Self::Cross => "cross",
         }
     }
+
+    /// The Rust compiler that the program uses, where it is one of this machine.
+    pub fn rust_compiler(&self) -> Option<&'static str> {
+        match self {
+            Self::Cargo { .. } => Some("rustc"),
+            Self::Debian { .. } => Some("/usr/bin/rustc"),
+            Self::Cross => None,
+        }
+    }
+
+    /// The C compiler, which links too, where it is one of this machine.
+    pub fn c_compiler(&self) -> Option<&str> {
+        match self {
+            Self::Cargo { linker } | Self::Debian { linker } => {
+                Some(linker.as_deref().unwrap_or("cc"))
+            }
+            Self::Cross => None,
+        }
+    }
 }
 
 /// Nothing on this machine compiles for the target.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "nothing here compiles for {target}; any one of these does:\n  \
-     rustup target add {target}{linker}\n  \
-     cargo install cross (and a container engine)\n  \
-     apt-get install rustc-web cargo-web libstd-rust-web-dev:{debian}{linker}"
+    "nothing here compiles for {target}. On Debian, {set_up} installs what it takes. \
+     By hand, any one of these does:\n  \
+     {foreign}apt-get install {}\n  \
+     rustup target add {target}{}\n  \
+     cargo install cross (and a container engine)",
+    debian.join(" "),
+    also(libraries)
 )]
 pub struct Unavailable {
     target: String,
-    debian: &'static str,
-    linker: String,
+    set_up: &'static str,
+    foreign: String,
+    debian: Vec<String>,
+    libraries: Vec<String>,
+}
+
+fn also(packages: &[String]) -> String {
+    match packages {
+        [] => String::new(),
+        packages => format!(", and apt-get install {}", packages.join(" ")),
+    }
 }
 
 /// Picks the tool: what needs nothing else first, a container last.
 pub fn choose(target: &str, available: &Available) -> Result<Tool, Unavailable> {
     let native = target == available.host;
     let linker = if native { None } else { available.cross_linker.clone() };
-    let links = native || linker.is_some();
+    let links = (native || linker.is_some()) && available.missing.is_empty();
     if available.cargo && links {
         Ok(Tool::Cargo { linker })
     } else if available.cross {
@@ -75,12 +108,31 @@ pub fn choose(target: &str, available: &Available) -> Result<Tool, Unavailable> 
     } else if available.debian && links {
         Ok(Tool::Debian { linker })
     } else {
-        let compiler = format!("gcc-{}", debian_triplet(target).replace('_', "-"));
-        Err(Unavailable {
-            target: target.to_owned(),
-            debian: debian_architecture(target),
-            linker: if native { String::new() } else { format!(", and {compiler}") },
-        })
+        Err(unavailable(target, native, available))
+    }
+}
+
+fn unavailable(target: &str, native: bool, available: &Available) -> Unavailable {
+    let architecture = debian_architecture(target);
+    let mut libraries = available.missing.clone();
+    if !native && available.cross_linker.is_none() {
+        libraries.insert(0, format!("gcc-{}", debian_triplet(target)));
+    }
+    let mut debian = Vec::new();
+    if !available.debian {
+        let library = format!("libstd-rust-web-dev:{architecture}");
+        debian.extend(["rustc-web".to_owned(), "cargo-web".to_owned(), library]);
+    }
+    debian.extend(libraries.iter().cloned());
+    Unavailable {
+        target: target.to_owned(),
+        set_up: if native { "ci/setup" } else { "`ci/setup --arm64`" },
+        foreign: match native {
+            true => String::new(),
+            false => format!("dpkg --add-architecture {architecture} && apt-get update && "),
+        },
+        debian,
+        libraries,
     }
 }
 
@@ -105,16 +157,38 @@ impl Available {
         let has_files = |folder: &Path| folder.read_dir().is_ok_and(|mut all| all.next().is_some());
         let debian = Path::new("/usr/lib/rustlib").join(target).join("lib");
         let compiler = format!("{}-gcc", debian_triplet(target));
+        let cross_linker = process::is_installed(&compiler).then_some(compiler);
+        let native = host == target;
+        let linker = if native { "cc" } else { cross_linker.as_deref().unwrap_or_default() };
         Self {
+            missing: missing_libraries(linker, native, debian_architecture(target)),
             host,
             cargo: process::is_installed("cargo")
                 && library.is_some_and(|folder| has_files(Path::new(folder.trim()))),
             debian: Path::new("/usr/bin/cargo").is_file() && has_files(&debian),
-            cross_linker: process::is_installed(&compiler).then_some(compiler),
+            cross_linker,
             cross: process::is_installed("cross")
                 && ["docker", "podman"].into_iter().any(process::is_installed),
         }
     }
+}
+
+/// The Debian packages of the static libraries that a linker does not find.
+fn missing_libraries(linker: &str, native: bool, architecture: &str) -> Vec<String> {
+    // A linker answers with the bare name where it knows no file of that name.
+    let is_found = |library: &str| {
+        let asked =
+            process::run(Command::new(linker).arg(format!("-print-file-name={library}"))).ok();
+        asked.is_some_and(|output| output.stdout.starts_with(b"/"))
+    };
+    let packages = match native {
+        true => ["libc6-dev".to_owned(), "libseccomp-dev".to_owned()],
+        false => {
+            [format!("libc6-dev-{architecture}-cross"), format!("libseccomp-dev:{architecture}")]
+        }
+    };
+    let libraries = ["libc.a", "libseccomp.a"].into_iter().zip(packages);
+    libraries.filter(|(library, _)| !is_found(library)).map(|(_, package)| package).collect()
 }
 
 fn host_of(version: &str) -> Option<String> {
@@ -161,11 +235,46 @@ mod tests {
     }
 
     #[test]
-    fn error_names_all_three_ways_out() {
-        let text = choose(ARM, &pc()).expect_err("nothing is there").to_string();
-        for way in ["rustup target add", "cross", "libstd-rust-web-dev:arm64", "gcc-aarch64"] {
+    fn error_names_all_ways_out_and_what_each_lacks() {
+        let available = Available { missing: vec!["libseccomp-dev:arm64".to_owned()], ..pc() };
+        let text = choose(ARM, &available).expect_err("nothing is there").to_string();
+        for way in [
+            "ci/setup --arm64",
+            "dpkg --add-architecture arm64 && ",
+            "cargo-web libstd-rust-web-dev:arm64 gcc-aarch64-linux-gnu libseccomp-dev:arm64",
+            "rustup target add aarch64-unknown-linux-gnu, and apt-get install gcc-aarch64",
+            "cargo install cross",
+        ] {
             assert!(text.contains(way), "{way} is missing in: {text}");
         }
+    }
+
+    #[test]
+    fn library_that_the_linker_does_not_find_is_named_and_nothing_that_is_there() {
+        let missing = vec!["libseccomp-dev:arm64".to_owned()];
+        let available = Available { debian: true, cross_linker: arm_linker(), missing, ..pc() };
+        let text = choose(ARM, &available).expect_err("it cannot link").to_string();
+        assert!(text.contains("apt-get install libseccomp-dev:arm64\n"), "{text}");
+        assert!(!text.contains("rustc-web") && !text.contains("gcc-"), "{text}");
+        let missing = vec!["libseccomp-dev".to_owned()];
+        let text = choose(PC, &Available { cargo: true, missing, ..pc() }).expect_err("no library");
+        assert!(text.to_string().contains("On Debian, ci/setup installs"), "{text}");
+    }
+
+    #[test]
+    fn linker_is_asked_where_its_libraries_are() {
+        assert!(missing_libraries("cc", true, "amd64").len() < 2, "the C library is there");
+        let names = ["libc6-dev-arm64-cross", "libseccomp-dev:arm64"];
+        assert_eq!(missing_libraries("/nonexistent/cc", false, "arm64"), names);
+    }
+
+    #[test]
+    fn compilers_are_those_that_the_program_uses() {
+        let debian = Tool::Debian { linker: arm_linker() };
+        assert_eq!(debian.rust_compiler(), Some("/usr/bin/rustc"));
+        assert_eq!(debian.c_compiler(), Some("aarch64-linux-gnu-gcc"));
+        assert_eq!(Tool::Cargo { linker: None }.c_compiler(), Some("cc"));
+        assert_eq!(Tool::Cross.rust_compiler(), None, "it is in the container");
     }
 
     #[test]

@@ -57,12 +57,17 @@ pub fn select(lists: &board::Modules, index: &Index) -> Result<Selection, Error>
 fn find(names: &[String], list: &'static str, index: &Index) -> Result<Vec<String>, Error> {
     let mut found = Vec::new();
     for name in names {
+        // One kernel's module is another's built-in code, or gone with its hardware.
+        let (name, is_optional) = match name.strip_suffix('?') {
+            Some(name) => (name, true),
+            None => (name.as_str(), false),
+        };
         let normal = normal_name(name);
         let mut matching: Vec<String> =
             index.names().filter(|module| matches(&normal, module)).map(str::to_owned).collect();
-        if matching.is_empty() && !index.is_builtin(&normal) {
+        if matching.is_empty() && !is_optional && !index.is_builtin(&normal) {
             let nearest = nearest(&normal, index.names());
-            return Err(Error::Unknown { list, name: name.clone(), nearest });
+            return Err(Error::Unknown { list, name: name.to_owned(), nearest });
         }
         found.append(&mut matching);
     }
@@ -170,6 +175,14 @@ mod tests {
         let error = select(&lists(&["i6300esd"], &[], &[]), &index()).expect_err("a typo");
         let text = error.to_string();
         assert!(text.contains("modules.initramfs") && text.contains("\"i6300esb\""), "{text}");
+    }
+
+    #[test]
+    fn optional_module_is_taken_where_the_kernel_has_it_and_no_error_where_not() {
+        let selection = select(&lists(&["i6300esb?", "ahci?"], &["ahci?"], &[]), &index());
+        let selection = selection.expect("ahci is optional");
+        assert_eq!(selection.initramfs, set(&["i6300esb"]));
+        assert_eq!(selection.load, Vec::<String>::new());
     }
 
     #[test]

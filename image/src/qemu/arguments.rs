@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::accelerator::Accelerator;
-use crate::board::Architecture;
+use crate::board::{Architecture, Qemu};
 
 /// A virtual machine that boots a Holm image.
 #[derive(Debug, Clone)]
 pub struct Machine {
     /// The processor.
     pub architecture: Architecture,
+    /// The machine's type and devices.
+    pub hardware: Qemu,
     /// What runs the guest's instructions.
     pub accelerator: Accelerator,
     /// MiB.
@@ -131,13 +133,12 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
         let file = escape(&disk.to_string_lossy());
         let format = &machine.disk_format;
         words.pair("-drive", format!("if=none,id=disk,file={file},format={format},discard=unmap"));
-        words.pair("-device", "virtio-blk-pci,drive=disk,bootindex=0");
+        words.pair("-device", format!("{},drive=disk,bootindex=0", machine.hardware.disk));
     }
     words.pair("-netdev", network(&machine.forwards));
-    words.pair("-device", "virtio-net-pci,netdev=net,romfile=");
-    words.pair("-device", "virtio-rng-pci");
-    if machine.architecture == Architecture::X86_64 {
-        words.pair("-device", "i6300esb");
+    words.pair("-device", network_device(&machine.hardware.network));
+    for device in &machine.hardware.devices {
+        words.pair("-device", device);
     }
     // A watchdog that fires is a reset, as on real hardware.
     words.pair("-action", "watchdog=reset");
@@ -145,7 +146,9 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
     if machine.headless {
         words.pair("-display", "none");
     } else {
-        words.add(&["-vga", "std"]);
+        for device in &machine.hardware.display {
+            words.pair("-device", device);
+        }
     }
     if let Some(config) = &machine.config {
         let file = escape(&config.to_string_lossy());
@@ -156,20 +159,26 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
 }
 
 fn machine_type(machine: &Machine) -> String {
-    let secure = matches!(machine.boot, Boot::Uefi { secure: true, .. });
-    match machine.architecture {
-        Architecture::X86_64 if secure => "q35,smm=on".to_owned(),
+    let kind = &machine.hardware.machine;
+    match (machine.architecture, &machine.boot) {
+        (Architecture::X86_64, Boot::Uefi { secure: true, .. }) => format!("{kind},smm=on"),
         // Without it TCG spares its cost.
-        Architecture::X86_64 => "q35,smm=off".to_owned(),
-        Architecture::Aarch64 => "virt".to_owned(),
+        (Architecture::X86_64, _) => format!("{kind},smm=off"),
+        (Architecture::Aarch64, _) => kind.clone(),
     }
 }
 
-fn processor(machine: &Machine) -> &'static str {
+fn processor(machine: &Machine) -> &str {
     match machine.accelerator {
         Accelerator::Kvm => "host",
-        Accelerator::Tcg => "max",
+        Accelerator::Tcg => &machine.hardware.cpu,
     }
+}
+
+/// Boot code for the network only costs time, and a device that is not on PCI has none.
+fn network_device(name: &str) -> String {
+    let end = if name.ends_with("-pci") { ",romfile=" } else { "" };
+    format!("{name},netdev=net{end}")
 }
 
 fn boot(machine: &Machine, words: &mut Words) {
@@ -232,8 +241,11 @@ mod tests {
     use super::*;
 
     fn machine() -> Machine {
+        let boards = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards");
+        let board = crate::board::read(&boards, "x86-64").expect("the board is valid");
         Machine {
-            architecture: Architecture::X86_64,
+            architecture: board.architecture,
+            hardware: board.qemu,
             accelerator: Accelerator::Tcg,
             memory: 256,
             cpus: 2,
@@ -268,6 +280,20 @@ mod tests {
         }
         assert_eq!(values(&machine, "-action"), ["watchdog=reset"]);
         assert_eq!(values(&machine, "-display"), ["none"]);
+    }
+
+    #[test]
+    fn machine_disk_and_network_are_the_boards() {
+        let mut machine = Machine { architecture: Architecture::Aarch64, ..machine() };
+        machine.hardware.machine = "virt".to_owned();
+        machine.hardware.cpu = "cortex-a72".to_owned();
+        machine.hardware.disk = "nvme,serial=1".to_owned();
+        machine.hardware.network = "usb-net".to_owned();
+        assert_eq!(values(&machine, "-machine"), ["virt"]);
+        assert_eq!(values(&machine, "-cpu"), ["cortex-a72"]);
+        let devices = values(&machine, "-device");
+        assert!(devices.contains(&"nvme,serial=1,drive=disk,bootindex=0".to_owned()));
+        assert!(devices.contains(&"usb-net,netdev=net".to_owned()), "no boot code: {devices:?}");
     }
 
     #[test]

@@ -18,18 +18,22 @@ pub struct Parts<'a> {
     pub kernel: &'a [u8],
     /// The initramfs, compressed.
     pub initramfs: &'a [u8],
+    /// Device trees. The stub takes the one whose `compatible` is the firmware's, or the firmware's
+    /// own tree where none fits.
+    pub device_trees: &'a [Vec<u8>],
 }
 
 /// Puts the parts behind the stub. The kernel comes last: the stub needs no room after it then.
 pub fn assemble(stub: &[u8], parts: &Parts) -> Result<Vec<u8>, Error> {
-    let sections = [
+    let mut sections = vec![
         (".osrel", parts.os_release.as_bytes()),
         (".cmdline", parts.command_line.as_bytes()),
         (".uname", parts.kernel_release.as_bytes()),
-        (".initrd", parts.initramfs),
-        (".linux", parts.kernel),
     ];
-    append(stub, &sections.map(|(name, content)| Section { name, content }))
+    sections.extend(parts.device_trees.iter().map(|tree| (".dtbauto", tree.as_slice())));
+    sections.extend([(".initrd", parts.initramfs), (".linux", parts.kernel)]);
+    let sections = sections.into_iter().map(|(name, content)| Section { name, content });
+    append(stub, &sections.collect::<Vec<_>>())
 }
 
 /// The root slot that a kernel mounts.
@@ -61,6 +65,28 @@ pub fn command_line(slot: Slot, root_hash: &str, hash_offset: u64, more: &[Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_device_tree_is_a_section_and_the_kernel_is_last() {
+        use object::{Object, ObjectSection};
+        let trees = [b"tree one".to_vec(), b"tree two".to_vec()];
+        let parts = Parts {
+            os_release: "ID=holm\n",
+            kernel_release: "7.3",
+            command_line: "quiet",
+            kernel: b"kernel",
+            initramfs: b"initramfs",
+            device_trees: &trees,
+        };
+        let image = assemble(&pe::tests::stub(), &parts).expect("the stub has room");
+        let file = object::read::pe::PeFile64::parse(&*image).expect("a PE image");
+        let names: Vec<_> =
+            file.sections().filter_map(|s| s.name().ok().map(str::to_owned)).collect();
+        assert_eq!(
+            names,
+            [".text", ".osrel", ".cmdline", ".uname", ".dtbauto", ".dtbauto", ".initrd", ".linux"]
+        );
+    }
 
     #[test]
     fn command_line_carries_hash_slot_and_the_boards_arguments() {

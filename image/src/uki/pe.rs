@@ -157,7 +157,7 @@ fn u32_at(image: &[u8], at: usize) -> Result<u32, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use object::read::pe::PeFile64;
     use object::{Object, ObjectSection};
     use proptest::prelude::*;
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     /// The smallest image that a PE reader accepts: headers of 1 KiB and one section.
-    fn stub() -> Vec<u8> {
+    pub(in crate::uki) fn stub() -> Vec<u8> {
         let mut image = vec![0; 0x400];
         image[..2].copy_from_slice(b"MZ");
         image[0x3c] = 0x80;
