@@ -145,7 +145,7 @@ fn lay_out(package: Package, files: &Files, steps: &Steps) -> Result<Unpacked, E
             fs::copy(from, &to).map(drop).map_err(file("copy", from))
         })
     })?;
-    Ok(Unpacked { package, folder })
+    Ok(Unpacked { package, folder, parts: Vec::new() })
 }
 
 #[cfg(test)]
