@@ -134,7 +134,9 @@ fn pods_are_reached_and_reach_out() -> Result<(), ScenarioError> {
         ))?;
         let call = format!("sleep 1 | nsenter -t {client} -n nc -w 5 {address} 99");
         let seen = shell.wait_until(&call, WAIT, |output| output.text.contains("ESTABLISHED"))?;
-        let words: Vec<&str> = seen.text.split_whitespace().collect();
+        // Calls that are over may still be listed.
+        let call = seen.text.lines().find(|line| line.contains("ESTABLISHED")).unwrap_or("");
+        let words: Vec<&str> = call.split_whitespace().collect();
         let from = words.get(4).and_then(|peer| peer.rsplit_once(':')).map_or("", |(ip, _)| ip);
         assert_eq!(from.trim_start_matches("::ffff:"), caller, "{}", seen.text);
     }
