@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::boot;
 use super::inputs::Unpacked;
 use super::stages::Stages;
 use super::{Error, file};
@@ -83,7 +84,7 @@ fn kernel_image(kernel: &Unpacked, release: &str) -> Result<PathBuf, Error> {
 /// The device trees that the board names, each by its path below the package's folder of them.
 fn device_trees(stages: &Stages, release: &str) -> Result<Vec<(String, PathBuf)>, Error> {
     let kernel = &stages.inputs.kernel;
-    let patterns = &stages.board.kernel.device_trees;
+    let patterns = boot::device_trees(stages.board);
     if patterns.is_empty() {
         return Ok(Vec::new());
     }
@@ -94,12 +95,12 @@ fn device_trees(stages: &Stages, release: &str) -> Result<Vec<(String, PathBuf)>
     let mut all = Vec::new();
     list(&folder, "", &mut all)?;
     let mut found = BTreeSet::new();
-    for pattern in patterns {
-        let before = found.len();
-        found.extend(all.iter().filter(|path| modules::matches(pattern, path)));
-        if found.len() == before {
+    for pattern in &patterns {
+        let mut fitting = all.iter().filter(|path| modules::matches(pattern, path)).peekable();
+        if fitting.peek().is_none() {
             return Err(kernel.lacking(&format!("device tree {pattern}")));
         }
+        found.extend(fitting);
     }
     Ok(found.into_iter().map(|path| (path.clone(), folder.join(path))).collect())
 }

@@ -91,7 +91,8 @@ pub fn gather(
     let kernel = show(&apt::kernel_package(&show(&roles.kernel)?))?;
     let parts = apt::kernel_parts(&kernel);
     let parts = parts.iter().map(|name| show(name)).collect::<Result<Vec<_>, _>>()?;
-    let boot_loader = show(&roles.boot_loader)?;
+    // Firmware that runs on another processor is in packages for all architectures.
+    let boot_loader = show(&roles.boot_loader).or_else(|_| one(&root, &roles.boot_loader))?;
     let repair = show(&roles.repair)?;
     let certificates = one(&root, &roles.certificates)?;
     let firmware = board.firmware.iter().map(|firmware| one(&root, &firmware.package));

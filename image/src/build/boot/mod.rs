@@ -1,6 +1,7 @@
 //! From kernel, initramfs and root hash to what firmware boots: one file for each boot path, all of
 //! which end in the same description. What a path needs of packages and board is its own matter.
 
+mod rpi;
 mod uefi;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::contents::Gathered;
 use super::stages::{RootStage, Stages};
 use super::{Error, file};
-use crate::board::BootPath;
+use crate::board::{Board, BootPath};
 use crate::budget::Use;
 use crate::disk::{Entry, Role, Source};
 use crate::keys::Keys;
@@ -52,8 +53,18 @@ impl Stages<'_> {
     pub(super) fn boot(&self, request: &Request) -> Result<BootStage, Error> {
         match self.board.boot.path {
             BootPath::Uefi => uefi::assemble(self, request),
+            BootPath::Rpi => rpi::assemble(self, request),
         }
     }
+}
+
+/// The device trees that a board's boot path asks for, as patterns of paths in the kernel's package.
+pub(super) fn device_trees(board: &Board) -> Vec<String> {
+    let mut wanted = board.kernel.device_trees.clone();
+    if board.boot.path == BootPath::Rpi {
+        wanted.extend(rpi::wanted_device_trees(board));
+    }
+    wanted
 }
 
 fn entry(path: impl Into<String>, from: &Path) -> Entry {
