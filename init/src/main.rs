@@ -16,6 +16,7 @@ mod identity;
 mod kmsg;
 mod lines;
 mod log;
+mod mbr;
 mod modules;
 mod mounts;
 mod network;
