@@ -32,6 +32,7 @@ mod syscalls;
 mod task;
 mod tasks;
 mod time;
+mod trial;
 mod verity;
 #[cfg(test)]
 mod vm;

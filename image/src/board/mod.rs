@@ -255,6 +255,9 @@ pub struct Modules {
     pub load: Vec<String>,
     /// On the root only.
     pub root: Vec<String>,
+    /// Folders of the repository with modules of Holm's own; they are on the root.
+    #[serde(default)]
+    pub own: Vec<String>,
 }
 
 /// Why a board file cannot be used.

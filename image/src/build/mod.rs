@@ -7,6 +7,7 @@ mod given;
 mod inputs;
 mod manifest;
 mod outputs;
+mod own_modules;
 mod sbom;
 mod source;
 mod stages;
@@ -171,7 +172,13 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let source = source::describe(&options.workspace);
     let binaries = binaries(options, &board)?;
 
-    let stages = stages::Stages { board: &board, inputs: &inputs, steps: &steps, source: &source };
+    let stages = stages::Stages {
+        board: &board,
+        inputs: &inputs,
+        steps: &steps,
+        source: &source,
+        workspace: &options.workspace,
+    };
     let contents = contents::gather(&stages, &binaries)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;

@@ -24,6 +24,8 @@ pub struct Stages<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) steps: &'a Steps,
     pub(super) source: &'a Source,
+    /// The repository.
+    pub(super) workspace: &'a Path,
 }
 
 /// The root file system with its verity tree.
