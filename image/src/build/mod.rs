@@ -146,6 +146,10 @@ pub enum Error {
     Ext4(#[from] disk::Ext4Error),
     #[error(transparent)]
     Disk(#[from] disk::WriteError),
+    #[error("cannot check the card")]
+    Card(#[from] crate::rpi::CardError),
+    #[error("the card is not fit for the board's models")]
+    Unfit(#[from] crate::rpi::CheckError),
     #[error("cannot {what} {path}")]
     File { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{package} holds no {what}")]
@@ -191,6 +195,7 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     })?;
     budget::check(&stages::uses(&board, &root, &boot)?)?;
     let disk = stages.disk(options, &root, &boot)?;
+    boot::check(&board, disk.image())?;
     let made = outputs::Made { contents, root, initramfs, boot, disk };
     outputs::publish(options, &stages, &folder, made, notes)
 }

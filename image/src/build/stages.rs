@@ -43,6 +43,12 @@ pub struct DiskStage {
     pub(super) compressed: PathBuf,
 }
 
+impl DiskStage {
+    pub(super) fn image(&self) -> &Path {
+        &self.image
+    }
+}
+
 impl Stages<'_> {
     pub(super) fn root(&self, contents: &Gathered) -> Result<RootStage, Error> {
         let tree = root_tree(&contents.root);

@@ -3,10 +3,12 @@
 //! Source: "config.txt" and "autoboot.txt" in the Raspberry Pi documentation.
 
 mod card;
+mod check;
 mod config;
 mod firmware;
 
 pub use card::{Card, Error as CardError};
+pub use check::{Error as CheckError, check};
 pub use config::{Config, Problem, config_text};
 pub use firmware::{Chosen, Error, Partition, boot};
 

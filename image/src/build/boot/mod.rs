@@ -13,6 +13,7 @@ use crate::board::{Board, BootPath};
 use crate::budget::Use;
 use crate::disk::{Entry, Role, Source};
 use crate::keys::Keys;
+use crate::rpi::{Card, check as check_card};
 
 /// What every boot path starts from.
 pub(super) struct Request<'a> {
@@ -54,6 +55,18 @@ impl Stages<'_> {
         match self.board.boot.path {
             BootPath::Uefi => uefi::assemble(self, request),
             BootPath::Rpi => rpi::assemble(self, request),
+        }
+    }
+}
+
+/// Checks a finished image by what its firmware would do with it.
+pub(super) fn check(board: &Board, image: &Path) -> Result<(), Error> {
+    match board.boot.path {
+        // The firmware of these asks for no more than the layout promises.
+        BootPath::Uefi => Ok(()),
+        BootPath::Rpi => {
+            let card = Card::open(image)?;
+            Ok(check_card(&card, &board.boot.models, &board.boot.rom)?)
         }
     }
 }
