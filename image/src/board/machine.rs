@@ -25,9 +25,10 @@ pub struct Model {
     /// all of its firmware is in flash.
     #[serde(default)]
     pub firmware: Vec<String>,
-    /// Its device tree, by the path in the kernel's package.
+    /// Its device tree, by the path in the kernel's package, with `*` as a wildcard.
     pub device_tree: String,
-    /// The names by which its firmware asks for that tree, where they are others than Linux's.
+    /// The names by which its firmware asks for that tree, where they are others than Linux's, or
+    /// where the path has a wildcard.
     #[serde(default)]
     pub asks_for: Vec<String>,
 }

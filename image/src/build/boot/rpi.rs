@@ -15,8 +15,8 @@ use crate::board::{Board, Model};
 use crate::budget::Use;
 use crate::digest::{Digest, Key};
 use crate::disk::{Entry, Role, Source};
-use crate::rpi;
 use crate::uki::{self, Slot};
+use crate::{modules, rpi};
 
 pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, Error> {
     let Request { contents, root: RootStage { root_hash, hash_offset, .. }, .. } = request;
@@ -64,7 +64,7 @@ pub(super) fn wanted_device_trees(board: &Board) -> Vec<String> {
 }
 
 fn device_trees(model: &Model, trees: &[(String, PathBuf)]) -> Vec<Entry> {
-    let found = trees.iter().find(|(path, _)| *path == model.device_tree);
+    let found = trees.iter().find(|(path, _)| modules::matches(&model.device_tree, path));
     let names = model.device_tree_names().into_iter();
     found.map(|(_, from)| names.map(|name| entry(name, from)).collect()).unwrap_or_default()
 }
