@@ -229,8 +229,8 @@ pub struct Data {
 pub struct Budgets {
     /// Root file system and its verity tree.
     pub root: u64,
-    /// The unified kernel image.
-    pub uki: u64,
+    /// What firmware loads of one slot: the unified kernel image, or the files of a boot partition.
+    pub boot: u64,
 }
 
 /// Kernel modules by name, with `*` as a wildcard; what they depend on comes along.
@@ -334,10 +334,10 @@ fn check(board: &Board) -> Result<(), String> {
         ));
     }
     // Both slots' kernels and a third while it is being written.
-    let needed = 3 * board.budgets.uki + 4;
+    let needed = 3 * board.budgets.boot + 4;
     if partitions.boot < needed {
         return Err(format!(
-            "partitions.boot is {} MiB, but three kernels of budgets.uki need {needed}",
+            "partitions.boot is {} MiB, but three kernels of budgets.boot need {needed}",
             partitions.boot
         ));
     }

@@ -51,7 +51,7 @@ fn x86_board_adds_to_the_lists_of_the_base() {
     );
     assert!(board.modules.initramfs.contains(&"dm_verity".to_owned()), "of the base");
     assert!(board.modules.initramfs.contains(&"i6300esb".to_owned()), "its own");
-    assert_eq!((board.budgets.root, board.budgets.uki), (64, 32));
+    assert_eq!((board.budgets.root, board.budgets.boot), (64, 32));
 }
 
 #[test]

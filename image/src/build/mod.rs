@@ -1,6 +1,7 @@
 //! Builds an image: gathers inputs, plans, checks budgets, writes. Every step is kept under the
 //! digest of its inputs. Must never need root, a loop device, or anything of the host's in an image.
 
+mod boot;
 mod contents;
 mod given;
 mod inputs;
@@ -174,10 +175,16 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let contents = contents::gather(&stages, &binaries)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;
-    let kernel = stages.kernel(&contents, &root, &initramfs, &options.append, &keys)?;
-    budget::check(&stages::uses(&board, &root, &kernel)?)?;
-    let disk = stages.disk(options, &root, &kernel, &keys)?;
-    let made = outputs::Made { contents, root, initramfs, kernel, disk };
+    let boot = stages.boot(&boot::Request {
+        contents: &contents,
+        root: &root,
+        initramfs: &initramfs,
+        append: &options.append,
+        keys: &keys,
+    })?;
+    budget::check(&stages::uses(&board, &root, &boot)?)?;
+    let disk = stages.disk(options, &root, &boot)?;
+    let made = outputs::Made { contents, root, initramfs, boot, disk };
     outputs::publish(options, &stages, &folder, made, notes)
 }
 
