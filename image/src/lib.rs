@@ -19,4 +19,5 @@ pub mod root;
 pub mod steps;
 pub mod toolbox;
 pub mod tree;
+pub mod uboot;
 pub mod uki;

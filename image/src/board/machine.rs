@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum BootPath {
     /// UEFI firmware, systemd-boot, one unified kernel image for each slot.
     Uefi,
+    /// A U-Boot in the board's flash, which runs our script; a folder of files for each slot.
+    UBoot,
 }
 
 /// The machine of QEMU that a board's image is tried on.

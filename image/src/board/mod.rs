@@ -141,6 +141,9 @@ pub struct Firmware {
 pub struct Boot {
     /// Which way.
     pub path: BootPath,
+    /// What the boot loader's package has for the board's flash; put on the card for its owner.
+    #[serde(default)]
+    pub firmware: Vec<String>,
 }
 
 /// How the kernel is started.

@@ -133,6 +133,8 @@ pub enum Error {
     Tree(#[from] tree::Error),
     #[error("cannot assemble the unified kernel image")]
     Uki(#[from] uki::Error),
+    #[error(transparent)]
+    UBoot(#[from] crate::uboot::Error),
     #[error("cannot use the signing keys")]
     Keys(#[from] keys::Error),
     #[error(transparent)]

@@ -52,8 +52,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let image = arguments.image.canonicalize();
     let image = image.map_err(|error| format!("{}: {error}", arguments.image.display()))?;
-    let Description { architecture, boot: BootPath::Uefi, qemu: hardware } = match &arguments.board
-    {
+    let Description { architecture, boot: path, qemu: hardware } = match &arguments.board {
         Some(name) => Description::from(&board::read(&super::workspace()?.join("boards"), name)?),
         None => qemu::describe(&image)?,
     };
@@ -66,7 +65,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         return Err(format!("{program} is not installed; Debian's package is {package}").into());
     }
     let scratch = tempfile::Builder::new().prefix("holm-run-").tempdir()?;
-    let variables = variables(&arguments, architecture, scratch.path())?;
+    let boot = boot(&arguments, path, architecture, scratch.path())?;
     let (disk, disk_format) = match arguments.write {
         true => (image, "raw"),
         false => (overlay(&image, scratch.path())?, "qcow2"),
@@ -77,12 +76,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         memory: arguments.memory.unwrap_or(hardware.memory),
         cpus: arguments.cpus.unwrap_or(hardware.processors),
         hardware,
-        boot: Boot::Uefi {
-            code: qemu::find(architecture, arguments.secure_boot)?.code,
-            variables,
-            secure: arguments.secure_boot,
-            append: arguments.append.join(" "),
-        },
+        boot,
         disk: Some(disk),
         disk_format: disk_format.to_owned(),
         headless: arguments.headless,
@@ -94,6 +88,30 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What the machine's firmware is, and what it can be asked for.
+fn boot(
+    arguments: &Arguments,
+    path: BootPath,
+    architecture: Architecture,
+    scratch: &Path,
+) -> Result<Boot, Box<dyn Error>> {
+    match path {
+        BootPath::Uefi => Ok(Boot::Uefi {
+            code: qemu::find(architecture, arguments.secure_boot)?.code,
+            variables: variables(arguments, architecture, scratch)?,
+            secure: arguments.secure_boot,
+            append: arguments.append.join(" "),
+        }),
+        BootPath::UBoot if arguments.secure_boot => {
+            Err("--secure-boot is for boards with UEFI firmware; this one starts by U-Boot".into())
+        }
+        BootPath::UBoot if !arguments.append.is_empty() => {
+            Err("--append is for boards with UEFI firmware; give it to `holm-image build`".into())
+        }
+        BootPath::UBoot => Ok(Boot::UBoot { program: qemu::find_u_boot()? }),
+    }
 }
 
 /// A file of the machine's own for its UEFI variables.

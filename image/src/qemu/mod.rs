@@ -9,5 +9,5 @@ mod secure_boot;
 pub use accelerator::{Accelerator, probe};
 pub use arguments::{Boot, Forward, Forwarding, Machine, arguments, program};
 pub use description::{Description, Error as DescriptionError, describe};
-pub use firmware::{Error as FirmwareError, Firmware, find};
+pub use firmware::{Error as FirmwareError, Firmware, NoUBoot, find, find_u_boot};
 pub use secure_boot::{Error as VariablesError, enrol};

@@ -1,6 +1,7 @@
 //! From kernel, initramfs and root hash to what firmware boots: one file for each boot path, all of
 //! which end in the same description. What a path needs of packages and board is its own matter.
 
+mod uboot;
 mod uefi;
 
 use std::path::{Path, PathBuf};
@@ -51,6 +52,7 @@ pub(super) struct Volume {
 impl Stages<'_> {
     pub(super) fn boot(&self, request: &Request) -> Result<BootStage, Error> {
         match self.board.boot.path {
+            BootPath::UBoot => uboot::assemble(self, request),
             BootPath::Uefi => uefi::assemble(self, request),
         }
     }
