@@ -253,6 +253,7 @@ mod tests {
                 command_line: String::new(),
             },
             disks: Vec::new(),
+            usb_disks: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),

@@ -10,6 +10,7 @@ mod confinement;
 mod corrupt_root;
 mod dirty_shutdown;
 mod first_boot;
+mod flash;
 mod full_data_disk;
 mod hardware_watchdog;
 mod image_pull;
