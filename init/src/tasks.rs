@@ -1,10 +1,12 @@
 //! The work that PID 1 gives to children of the same binary, by name.
 //! Each may block; none is ever called in PID 1 itself.
 
+use crate::install;
 use crate::modules::drivers;
 use crate::stage_one;
 use crate::storage::{self, crashes, unmount};
 use crate::{configuration, identity};
+use holm_config::AfterInstall;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -23,6 +25,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),
         "crashes" => crashes::keep().map(|_| ()),
         "unmount" => unmount::all(),
+        "install" => match install::run() {
+            Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),
+            other => other.map(drop),
+        },
         #[cfg(feature = "payload")]
         "payload" => crate::payload::run(),
         _ => Err(format!("no task is named {name:?}")),

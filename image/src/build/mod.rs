@@ -5,6 +5,7 @@ mod boot;
 mod contents;
 mod given;
 mod inputs;
+mod installer;
 mod manifest;
 mod outputs;
 mod sbom;
@@ -42,6 +43,8 @@ pub struct Options {
     pub manifests: Option<PathBuf>,
     /// Image archives for the data partition.
     pub preload: Vec<PathBuf>,
+    /// The raw image that this one installs onto an internal disk.
+    pub installs: Option<PathBuf>,
     /// The image's size in MiB.
     pub size: Option<u64>,
     /// Where the owner's keys are.
@@ -177,11 +180,13 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let contents = contents::gather(&stages, &binaries)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;
+    let mut append = options.append.clone();
+    append.extend(options.installs.iter().map(|_| installer::ARGUMENT.to_owned()));
     let boot = stages.boot(&boot::Request {
         contents: &contents,
         root: &root,
         initramfs: &initramfs,
-        append: &options.append,
+        append: &append,
         keys: &keys,
     })?;
     budget::check(&stages::uses(&board, &root, &boot)?)?;

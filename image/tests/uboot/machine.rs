@@ -35,6 +35,7 @@ impl Card {
         let made = Command::new("mkimage")
             .args(["-q", "-A", "arm64", "-T", "script", "-C", "none", "-d"])
             .args([&text, &script])
+            .stdout(Stdio::null())
             .status();
         assert!(made.expect("mkimage is installed").success());
         let mut files = vec![(uboot::SCRIPT_NAME.to_owned(), fs::read(script).expect("made"))];

@@ -14,6 +14,7 @@ mod flash;
 mod full_data_disk;
 mod hardware_watchdog;
 mod image_pull;
+mod install;
 mod kernel_panic;
 mod no_network;
 mod page;
