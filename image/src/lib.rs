@@ -20,4 +20,5 @@ pub mod rpi;
 pub mod steps;
 pub mod toolbox;
 pub mod tree;
+pub mod uboot;
 pub mod uki;

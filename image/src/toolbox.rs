@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::board::Architecture;
 
 /// The packages that hold the tools; what they depend on is unpacked beside them.
-pub const PACKAGES: [&str; 8] = [
+pub const PACKAGES: [&str; 9] = [
     "cryptsetup-bin",
     "e2fsprogs",
     "erofs-utils",
@@ -19,6 +19,7 @@ pub const PACKAGES: [&str; 8] = [
     "openssl",
     "osslsigncode",
     "squashfs-tools",
+    "u-boot-tools",
     "xz-utils",
 ];
 

@@ -44,6 +44,7 @@ fn build_in(folder: &Path, shared: &Path, offline: bool) -> Outputs {
         config: Some(shared.join("holm.toml")),
         manifests: None,
         preload: vec![shared.join("image.tar")],
+        installs: None,
         size: None,
         keys: offline.then(|| shared.join("one/keys")),
         binaries: Some(shared.join("binaries")),

@@ -13,6 +13,7 @@ mod durable;
 mod gpt;
 mod health;
 mod identity;
+mod install;
 mod kmsg;
 mod lines;
 mod log;

@@ -2,10 +2,12 @@
 //! Each may block; none is ever called in PID 1 itself.
 
 use crate::device::firmware;
+use crate::install;
 use crate::modules::drivers;
 use crate::stage_one;
 use crate::storage::{self, crashes, unmount};
 use crate::{configuration, identity, kmsg};
+use holm_config::AfterInstall;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -35,6 +37,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             let armed = if wants_trial { crate::trial::arm() } else { Ok(()) };
             armed.and(unmounted)
         }
+        "install" => match install::run() {
+            Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),
+            other => other.map(drop),
+        },
         #[cfg(feature = "payload")]
         "payload" => crate::payload::run(),
         _ => Err(format!("no task is named {name:?}")),

@@ -5,6 +5,7 @@
 
 pub mod boot_count;
 pub mod commit;
+pub mod state_files;
 
 pub use boot_count::{BootEntry, Plan, Slot, plan};
 pub use commit::{CommitError, Committed, commit};

@@ -71,6 +71,7 @@ fn boot(description: &Description, image: &Path, folder: &Path) -> Result<Boot, 
             let append = String::new();
             Ok(Boot::Uefi { code: firmware.code, variables, secure: false, append })
         }
+        (BootPath::UBoot, _) => Ok(Boot::UBoot { program: qemu::find_u_boot()? }),
         (BootPath::Rpi, Some(model)) => {
             let (_, boot) = qemu::lay_out_slot(image, model, &description.rom, false, "", folder)?;
             Ok(boot)

@@ -36,6 +36,9 @@ pub enum ScenarioError {
     /// The image has no manifest beside it.
     #[error(transparent)]
     Description(#[from] qemu::DescriptionError),
+    /// There is no U-Boot to stand in for a board's.
+    #[error(transparent)]
+    UBoot(#[from] qemu::NoUBoot),
     /// The card does not boot.
     #[error(transparent)]
     Slot(#[from] qemu::SlotError),
@@ -135,6 +138,7 @@ impl Scenario {
             processors: 1,
             boot: BootPath::Firmware { code: firmware.code, variables, secure: false },
             disks: vec![disk.path().to_owned()],
+            usb_disks: Vec::new(),
             links: vec![Link::User { forwarded_ports: vec![8080] }],
             firmware_entries: Vec::new(),
             append: String::new(),

@@ -3,7 +3,7 @@
 //! Must never outlive its owner, except by `detach`, and never end a process but its own.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -66,6 +66,7 @@ pub struct Vm {
     pub console: Console,
     /// The monitor.
     pub qmp: Qmp,
+    keyboard: UnixStream,
     shell: UnixStream,
 }
 
@@ -106,7 +107,14 @@ impl Vm {
             .map_err(|source| VmError::Start { program: program.to_owned(), source })?;
         match connect(&mut child, [console, shell, qmp]) {
             Some((console, shell, qmp)) => {
-                Ok(Self { child, owned: true, console: Console::capture(console), qmp, shell })
+                let keyboard = console.try_clone();
+                let keyboard = keyboard.map_err(|source| VmError::Folder {
+                    what: "share",
+                    path: folder.join(machine::CONSOLE_SOCKET),
+                    source,
+                })?;
+                let console = Console::capture(console);
+                Ok(Self { child, owned: true, console, qmp, keyboard, shell })
             }
             None => {
                 let _ = child.kill();
@@ -125,6 +133,13 @@ impl Vm {
     pub fn shell(&self, wait: Duration) -> Result<Shell, ShellError> {
         let stream = self.shell.try_clone().map_err(ShellError::Port)?;
         Shell::open(stream, Deadline::after(wait))
+    }
+
+    /// Types a line on the first serial port.
+    pub fn type_line(&self, text: &str) -> Result<(), VmError> {
+        let path = PathBuf::from(machine::CONSOLE_SOCKET);
+        let typed = (&self.keyboard).write_all(format!("{text}\n").as_bytes());
+        typed.map_err(|source| VmError::Folder { what: "type on", path, source })
     }
 
     /// Reads the virtio port as a console, where a payload reports instead of a shell.
@@ -263,6 +278,7 @@ mod tests {
                 command_line: String::new(),
             },
             disks: Vec::new(),
+            usb_disks: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),

@@ -11,6 +11,8 @@ pub enum BootPath {
     Uefi,
     /// The firmware of a Raspberry Pi, which takes a slot's files from a FAT partition.
     Rpi,
+    /// A U-Boot in the board's flash, which runs our script; a folder of files for each slot.
+    UBoot,
 }
 
 /// A model of a board, as its firmware sees it.

@@ -150,6 +150,9 @@ pub struct Boot {
     /// The models that the image boots.
     #[serde(default)]
     pub models: Vec<Model>,
+    /// What the boot loader's package has for the board's flash; put on the card for its owner.
+    #[serde(default)]
+    pub firmware: Vec<String>,
 }
 
 /// How the kernel is started.
@@ -366,7 +369,7 @@ const SMALLEST_FAT32: u64 = 34;
 fn check_boot(board: &Board) -> Result<(), String> {
     let (partitions, budget) = (&board.partitions, board.budgets.boot);
     match board.boot.path {
-        BootPath::Uefi => {
+        BootPath::Uefi | BootPath::UBoot => {
             // Both slots' kernels and a third while it is being written.
             let needed = 3 * budget + 4;
             if partitions.boot < needed {

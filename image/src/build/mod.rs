@@ -5,6 +5,7 @@ mod boot;
 mod contents;
 mod given;
 mod inputs;
+mod installer;
 mod manifest;
 mod outputs;
 mod own_modules;
@@ -43,6 +44,8 @@ pub struct Options {
     pub manifests: Option<PathBuf>,
     /// Image archives for the data partition.
     pub preload: Vec<PathBuf>,
+    /// The raw image that this one installs onto an internal disk.
+    pub installs: Option<PathBuf>,
     /// The image's size in MiB.
     pub size: Option<u64>,
     /// Where the owner's keys are.
@@ -134,6 +137,8 @@ pub enum Error {
     Tree(#[from] tree::Error),
     #[error("cannot assemble the unified kernel image")]
     Uki(#[from] uki::Error),
+    #[error(transparent)]
+    UBoot(#[from] crate::uboot::Error),
     #[error("cannot use the signing keys")]
     Keys(#[from] keys::Error),
     #[error(transparent)]
@@ -186,11 +191,13 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let contents = contents::gather(&stages, &binaries)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;
+    let mut append = options.append.clone();
+    append.extend(options.installs.iter().map(|_| installer::ARGUMENT.to_owned()));
     let boot = stages.boot(&boot::Request {
         contents: &contents,
         root: &root,
         initramfs: &initramfs,
-        append: &options.append,
+        append: &append,
         keys: &keys,
     })?;
     budget::check(&stages::uses(&board, &root, &boot)?)?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::boot::{BootStage, Volume};
 use super::contents::Gathered;
 use super::inputs::Inputs;
+use super::installer;
 use super::source::Source;
 use super::{Error, Options, file};
 use crate::board::Board;
@@ -117,6 +118,7 @@ impl Stages<'_> {
         let digest = |path: &Path| Digest::of_file(path).map_err(file("read", path));
         let volumes = self.volumes(options, boot)?;
         let preload = preload(&options.preload)?;
+        let mut files = preload.clone();
         let mut preload_size = 0;
         let mut key = Key::new("disk/1").input("root", digest(&root.path)?);
         for Volume { role, label, entries } in &volumes {
@@ -135,7 +137,16 @@ impl Stages<'_> {
             preload_size += fs::metadata(from).map_err(file("measure", from))?.len();
             key = key.field("preload", to).input("content", digest(from)?);
         }
-        let layout = disk::plan(self.board, preload_size, options.size)?;
+        if let Some(installs) = &options.installs {
+            let path = installs.canonicalize().map_err(file("find", installs))?;
+            preload_size += installer::stored_size(&path).map_err(file("read", &path))?;
+            key = key.input("installs", digest(&path)?);
+            files.push((path, installer::PLACE.to_owned()));
+        }
+        let mut layout = disk::plan(self.board, preload_size, options.size)?;
+        if options.installs.is_some() {
+            layout.set_apart(installer::APART);
+        }
         let key = key
             .field("layout", format!("{layout:?}"))
             .field("data", format!("{:?}", self.board.data))
@@ -172,7 +183,7 @@ impl Stages<'_> {
                 // For the node itself when its pods have filled the disk. The kernel rounds down
                 // to whole percents when it grows the file system: 2 of them are left.
                 reserved_percent: 3,
-                files: &preload,
+                files: &files,
                 ..state_fs.clone()
             };
             disk::make(&state_fs, &self.inputs.tools.toolbox, &state)?;

@@ -30,7 +30,9 @@ impl Role {
     /// The partitions that a boot path asks for, in their order on the disk.
     pub fn all(path: BootPath) -> &'static [Self] {
         match path {
-            BootPath::Uefi => &[Self::Boot, Self::RootA, Self::RootB, Self::State, Self::Data],
+            BootPath::Uefi | BootPath::UBoot => {
+                &[Self::Boot, Self::RootA, Self::RootB, Self::State, Self::Data]
+            }
             BootPath::Rpi => &[
                 Self::Select,
                 Self::BootA,
@@ -114,6 +116,16 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Gives the disk and its partitions GUIDs of their own: `name` is what they are made of,
+    /// beside what they were made of before.
+    pub fn set_apart(&mut self, name: &str) {
+        let other = |guid: &[u8; 16]| Key::new("gpt/apart").field("of", guid).field("name", name);
+        self.guid = other(&self.guid).digest().guid();
+        for partition in &mut self.partitions {
+            partition.guid = other(&partition.guid).digest().guid();
+        }
+    }
+
     /// The partition for a role.
     pub fn partition(&self, role: Role) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.role == role)
@@ -154,7 +166,7 @@ pub fn plan(board: &Board, preload: u64, size: Option<u64>) -> Result<Layout, Er
     let preload = (preload + preload / 4).div_ceil(MIB);
     let smallest = sizes.data + preload;
     let kind = match board.boot.path {
-        BootPath::Uefi => Kind::Gpt,
+        BootPath::Uefi | BootPath::UBoot => Kind::Gpt,
         BootPath::Rpi => Kind::Mbr,
     };
     let roles = Role::all(board.boot.path);
@@ -248,6 +260,21 @@ mod tests {
         let needed = plan(&board(), 300 * MIB, None).expect("planned").size / MIB;
         let error = plan(&board(), 300 * MIB, Some(needed - 1));
         assert_eq!(error, Err(Error::TooSmall { wanted: needed - 1, needed }));
+    }
+
+    #[test]
+    fn layout_set_apart_shares_no_guid_and_is_the_same_each_time() {
+        let plain = plan(&board(), 0, None).expect("planned");
+        let (mut one, mut two) = (plain.clone(), plain.clone());
+        one.set_apart("installer");
+        two.set_apart("installer");
+        assert_eq!(one, two);
+        let guids = |layout: &Layout| {
+            let parts = layout.partitions.iter().map(|partition| partition.guid);
+            parts.chain([layout.guid]).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert!(guids(&one).is_disjoint(&guids(&plain)));
+        assert_eq!(guids(&one).len(), 6);
     }
 
     proptest! {

@@ -52,6 +52,11 @@ pub enum Boot {
         /// More kernel arguments, which the EFI stub takes only while Secure Boot is off.
         append: String,
     },
+    /// A U-Boot in the machine's flash, then the script on the disk.
+    UBoot {
+        /// The program.
+        program: PathBuf,
+    },
     /// The kernel by itself, without firmware and boot loader.
     Direct {
         /// The kernel.
@@ -211,6 +216,7 @@ fn boot(machine: &Machine, words: &mut Words) {
                 words.pair("-smbios", format!("type=11,value={}", escape(&value)));
             }
         }
+        Boot::UBoot { program } => words.pair("-bios", program.to_string_lossy()),
         Boot::Direct { kernel, initramfs, command_line, device_tree } => {
             words.pair("-kernel", kernel.to_string_lossy());
             words.pair("-initrd", initramfs.to_string_lossy());
@@ -375,6 +381,14 @@ mod tests {
         let machine = Machine { boot, disk: None, ..machine() };
         assert_eq!(values(&machine, "-append"), ["panic=10 quiet"]);
         assert!(values(&machine, "-drive").is_empty());
+    }
+
+    #[test]
+    fn u_boot_takes_the_place_of_flash() {
+        let boot = Boot::UBoot { program: "/u/u-boot.bin".into() };
+        let machine = Machine { boot, ..machine() };
+        assert_eq!(values(&machine, "-bios"), ["/u/u-boot.bin"]);
+        assert!(values(&machine, "-drive").iter().all(|drive| !drive.contains("pflash")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod document;
+mod install;
 mod links;
 mod network;
 mod node;
@@ -16,6 +17,7 @@ mod system;
 mod topology;
 
 pub use document::parse;
+pub use install::{AfterInstall, Install, Target};
 pub use links::{
     Bond, BondMode, Bridge, LacpRate, Link, LinkKind, LinkMatch, Mac, Route, TransmitHash, Vlan,
 };

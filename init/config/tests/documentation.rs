@@ -80,6 +80,7 @@ fn around(section: &str) -> (&'static str, &'static str) {
         "watchdog" => ("[watchdog]\n", ""),
         "kernel" => ("[kernel]\n", ""),
         "log" => ("[log]\n", ""),
+        "install" => ("[install]\n", ""),
         "pods" => ("[pods]\n", ""),
         "images" => ("[images]\n", ""),
         "registries.<host>" => ("[registries.\"a.example\"]\n", ""),

@@ -2,6 +2,7 @@
 //! which end in the same description. What a path needs of packages and board is its own matter.
 
 mod rpi;
+mod uboot;
 mod uefi;
 
 use std::path::{Path, PathBuf};
@@ -53,6 +54,7 @@ pub(super) struct Volume {
 impl Stages<'_> {
     pub(super) fn boot(&self, request: &Request) -> Result<BootStage, Error> {
         match self.board.boot.path {
+            BootPath::UBoot => uboot::assemble(self, request),
             BootPath::Uefi => uefi::assemble(self, request),
             BootPath::Rpi => rpi::assemble(self, request),
         }
@@ -63,7 +65,7 @@ impl Stages<'_> {
 pub(super) fn check(board: &Board, image: &Path) -> Result<(), Error> {
     match board.boot.path {
         // The firmware of these asks for no more than the layout promises.
-        BootPath::Uefi => Ok(()),
+        BootPath::Uefi | BootPath::UBoot => Ok(()),
         BootPath::Rpi => {
             let card = Card::open(image)?;
             Ok(check_card(&card, &board.boot.models, &board.boot.rom)?)
