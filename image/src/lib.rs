@@ -16,6 +16,7 @@ pub mod process;
 pub mod progress;
 pub mod qemu;
 pub mod root;
+pub mod rpi;
 pub mod steps;
 pub mod toolbox;
 pub mod tree;

@@ -60,6 +60,11 @@ impl Toolbox {
         Ok(Self { folder, loader, libraries })
     }
 
+    /// The loader and the libraries that the tools run by, for programs of the same release.
+    pub fn loader(&self) -> (&Path, &Path) {
+        (&self.loader, &self.libraries)
+    }
+
     /// The tool at `path` below `/usr`, as `bin/openssl`. Its environment is the caller's without
     /// the variables that would change what it writes.
     pub fn command(&self, path: &str) -> Command {

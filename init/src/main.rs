@@ -17,6 +17,7 @@ mod install;
 mod kmsg;
 mod lines;
 mod log;
+mod mbr;
 mod modules;
 mod mounts;
 mod network;
@@ -32,6 +33,7 @@ mod syscalls;
 mod task;
 mod tasks;
 mod time;
+mod trial;
 mod verity;
 #[cfg(test)]
 mod vm;

@@ -32,10 +32,15 @@ pub enum VmError {
         source: io::Error,
     },
     /// QEMU could not be started.
-    #[error("cannot start qemu-system-x86_64")]
-    Start(#[source] io::Error),
+    #[error("cannot start {program}")]
+    Start {
+        /// Which one.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
     /// QEMU ended before it connected.
-    #[error("qemu-system-x86_64 did not start: {0}")]
+    #[error("QEMU did not start: {0}")]
     Refused(String),
     /// The monitor failed.
     #[error(transparent)]
@@ -70,6 +75,11 @@ const START_WAIT: Duration = Duration::from_secs(30);
 impl Vm {
     /// Starts the machine; its sockets and QEMU's messages lie in `folder`.
     pub fn start(machine: &Machine, folder: &Path) -> Result<Self, VmError> {
+        Self::run("qemu-system-x86_64", &machine.arguments(folder, kvm_is_wanted()), folder)
+    }
+
+    /// Starts QEMU's `program` with arguments by which it connects to the three sockets in `folder`.
+    pub(crate) fn run(program: &str, arguments: &[String], folder: &Path) -> Result<Self, VmError> {
         let listen = |name: &str| {
             let path = folder.join(name);
             // The machine's earlier run left its socket behind.
@@ -88,13 +98,13 @@ impl Vm {
             path: messages.clone(),
             source,
         })?;
-        let mut child = Command::new("qemu-system-x86_64")
-            .args(machine.arguments(folder, kvm_is_wanted()))
+        let mut child = Command::new(program)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .map_err(VmError::Start)?;
+            .map_err(|source| VmError::Start { program: program.to_owned(), source })?;
         match connect(&mut child, [console, shell, qmp]) {
             Some((console, shell, qmp)) => {
                 let keyboard = console.try_clone();

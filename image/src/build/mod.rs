@@ -8,6 +8,7 @@ mod inputs;
 mod installer;
 mod manifest;
 mod outputs;
+mod own_modules;
 mod sbom;
 mod source;
 mod stages;
@@ -138,6 +139,8 @@ pub enum Error {
     Uki(#[from] uki::Error),
     #[error(transparent)]
     UBoot(#[from] crate::uboot::Error),
+    #[error("the image would not boot")]
+    UBootCheck(#[from] crate::uboot::CheckError),
     #[error("cannot use the signing keys")]
     Keys(#[from] keys::Error),
     #[error(transparent)]
@@ -150,6 +153,10 @@ pub enum Error {
     Ext4(#[from] disk::Ext4Error),
     #[error(transparent)]
     Disk(#[from] disk::WriteError),
+    #[error("cannot check the card")]
+    Card(#[from] crate::rpi::CardError),
+    #[error("the card is not fit for the board's models")]
+    Unfit(#[from] crate::rpi::CheckError),
     #[error("cannot {what} {path}")]
     File { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{package} holds no {what}")]
@@ -176,7 +183,13 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let source = source::describe(&options.workspace);
     let binaries = binaries(options, &board)?;
 
-    let stages = stages::Stages { board: &board, inputs: &inputs, steps: &steps, source: &source };
+    let stages = stages::Stages {
+        board: &board,
+        inputs: &inputs,
+        steps: &steps,
+        source: &source,
+        workspace: &options.workspace,
+    };
     let contents = contents::gather(&stages, &binaries)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;
@@ -191,6 +204,7 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     })?;
     budget::check(&stages::uses(&board, &root, &boot)?)?;
     let disk = stages.disk(options, &root, &boot)?;
+    boot::check(&board, disk.image())?;
     let made = outputs::Made { contents, root, initramfs, boot, disk };
     outputs::publish(options, &stages, &folder, made, notes)
 }

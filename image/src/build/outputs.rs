@@ -93,7 +93,9 @@ pub(super) fn publish(
     let text = fs::read_to_string(&lock).map_err(file("read", &lock))?;
     let crates = sbom::linked(&metadata(options, target)?, &compile::PACKAGES);
     let packages = stages.inputs.on_node();
-    let bill = sbom::bill(board, stages.source, packages, &crates, &sbom::checksums(&text));
+    let modules = &made.contents.own_modules;
+    let sums = sbom::checksums(&text);
+    let bill = sbom::bill(board, stages.source, packages, modules, &crates, &sums);
     write(&at("cdx.json"), &format!("{bill:#}\n"))?;
     Ok(Outputs { compressed: at("img.zst"), uses, notes, image })
 }

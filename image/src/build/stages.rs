@@ -25,6 +25,8 @@ pub struct Stages<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) steps: &'a Steps,
     pub(super) source: &'a Source,
+    /// The repository.
+    pub(super) workspace: &'a Path,
 }
 
 /// The root file system with its verity tree.
@@ -40,6 +42,12 @@ pub struct RootStage {
 pub struct DiskStage {
     pub(super) image: PathBuf,
     pub(super) compressed: PathBuf,
+}
+
+impl DiskStage {
+    pub(super) fn image(&self) -> &Path {
+        &self.image
+    }
 }
 
 impl Stages<'_> {

@@ -2,13 +2,13 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
 use clap::Args;
 use holm_image::board::{self, Architecture, BootPath};
 use holm_image::keys::Keys;
 use holm_image::process;
-use holm_image::qemu::{self, Boot, Description, Forward, Machine};
+use holm_image::qemu::{self, Accelerator, Boot, Description, Forward, Machine};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -44,6 +44,9 @@ pub(super) struct Arguments {
     /// Owner's keys for --secure-boot [default: build/keys]
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// Begin with the slot that a trial would boot, where firmware keeps a flag for trials
+    #[arg(long)]
+    tryboot: bool,
     /// Words for QEMU, after all others
     #[arg(last = true)]
     more: Vec<String>,
@@ -52,10 +55,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let image = arguments.image.canonicalize();
     let image = image.map_err(|error| format!("{}: {error}", arguments.image.display()))?;
-    let Description { architecture, boot: path, qemu: hardware } = match &arguments.board {
+    let description = match &arguments.board {
         Some(name) => Description::from(&board::read(&super::workspace()?.join("boards"), name)?),
         None => qemu::describe(&image)?,
     };
+    let architecture = description.architecture;
     let program = qemu::program(architecture);
     if !process::is_installed(program) {
         let package = match architecture {
@@ -65,14 +69,56 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         return Err(format!("{program} is not installed; Debian's package is {package}").into());
     }
     let scratch = tempfile::Builder::new().prefix("holm-run-").tempdir()?;
-    let boot = boot(&arguments, path, architecture, scratch.path())?;
-    let (disk, disk_format) = match arguments.write {
-        true => (image, "raw"),
-        false => (overlay(&image, scratch.path())?, "qcow2"),
-    };
-    let machine = Machine {
-        architecture,
-        accelerator: qemu::probe(architecture),
+    match description.boot {
+        BootPath::Uefi => {
+            let boot = Boot::Uefi {
+                code: qemu::find(architecture, arguments.secure_boot)?.code,
+                variables: variables(&arguments, architecture, scratch.path())?,
+                secure: arguments.secure_boot,
+                append: arguments.append.join(" "),
+            };
+            let disk = disk(&arguments, &image, None, scratch.path())?;
+            let machine = machine(arguments, description, boot, disk);
+            let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
+            Ok(exit_code(status))
+        }
+        BootPath::UBoot => {
+            refuse_for_u_boot(&arguments)?;
+            let boot = Boot::UBoot { program: qemu::find_u_boot()? };
+            let disk = disk(&arguments, &image, None, scratch.path())?;
+            let machine = machine(arguments, description, boot, disk);
+            let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
+            Ok(exit_code(status))
+        }
+        BootPath::Rpi => run_card(arguments, description, &image, scratch.path()),
+    }
+}
+
+/// What a U-Boot cannot be asked for.
+fn refuse_for_u_boot(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if arguments.secure_boot {
+        return Err("--secure-boot is for boards with UEFI firmware; this one has U-Boot".into());
+    }
+    if !arguments.append.is_empty() {
+        return Err("this machine takes no --append; give it to `holm-image build`".into());
+    }
+    Ok(())
+}
+
+fn machine(
+    arguments: Arguments,
+    description: Description,
+    boot: Boot,
+    (disk, disk_format): (PathBuf, &str),
+) -> Machine {
+    let hardware = description.qemu;
+    Machine {
+        architecture: description.architecture,
+        // A machine that is one certain board has that board's processor.
+        accelerator: match description.model {
+            Some(_) => Accelerator::Tcg,
+            None => qemu::probe(description.architecture),
+        },
         memory: arguments.memory.unwrap_or(hardware.memory),
         cpus: arguments.cpus.unwrap_or(hardware.processors),
         hardware,
@@ -84,34 +130,66 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         forwards: arguments.forward,
         config: arguments.config,
         more: arguments.more,
-    };
-    let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    }
 }
 
-/// What the machine's firmware is, and what it can be asked for.
-fn boot(
+/// The disk and its format: the image, or an empty layer over it, `size` bytes large if that is said.
+fn disk(
     arguments: &Arguments,
-    path: BootPath,
-    architecture: Architecture,
+    image: &Path,
+    size: Option<u64>,
     scratch: &Path,
-) -> Result<Boot, Box<dyn Error>> {
-    match path {
-        BootPath::Uefi => Ok(Boot::Uefi {
-            code: qemu::find(architecture, arguments.secure_boot)?.code,
-            variables: variables(arguments, architecture, scratch)?,
-            secure: arguments.secure_boot,
-            append: arguments.append.join(" "),
-        }),
-        BootPath::UBoot if arguments.secure_boot => {
-            Err("--secure-boot is for boards with UEFI firmware; this one starts by U-Boot".into())
-        }
-        BootPath::UBoot if !arguments.append.is_empty() => {
-            Err("--append is for boards with UEFI firmware; give it to `holm-image build`".into())
-        }
-        BootPath::UBoot => Ok(Boot::UBoot { program: qemu::find_u_boot()? }),
+) -> Result<(PathBuf, &'static str), Box<dyn Error>> {
+    match arguments.write {
+        true => Ok((image.to_owned(), "raw")),
+        false => Ok((overlay(image, size, scratch)?, "qcow2")),
     }
+}
+
+/// Runs a card until it restarts: the slot of the next boot is for firmware to choose, which QEMU
+/// would not ask.
+fn run_card(
+    mut arguments: Arguments,
+    description: Description,
+    image: &Path,
+    scratch: &Path,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let Some(model) = &description.model else {
+        return Err("QEMU has no machine that is this board; its image can only be checked".into());
+    };
+    if arguments.config.is_some() {
+        return Err("this machine takes no --config; put the document on the card with \
+                    `holm-image build --config` or `holm-image flash`"
+            .into());
+    }
+    let length = std::fs::metadata(image)?.len();
+    // What the card reader of QEMU takes.
+    let size = length.next_power_of_two();
+    if arguments.write && size != length {
+        let mib = size >> 20;
+        return Err(format!("a card has a power of two of MiB; build with --size {mib}").into());
+    }
+    let (disk, format) = disk(&arguments, image, Some(size), scratch)?;
+    // Firmware reads the card as it is now; a layer over it is no file that it could read.
+    let (partition, boot) = qemu::lay_out_slot(
+        image,
+        model,
+        &description.rom,
+        arguments.tryboot,
+        &arguments.append.join(" "),
+        scratch,
+    )?;
+    eprintln!("holm-image: {} boots partition {partition}", model.name);
+    arguments.more.insert(0, "-no-reboot".to_owned());
+    let program = qemu::program(description.architecture);
+    let machine = machine(arguments, description, boot, (disk, format));
+    let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
+    Ok(exit_code(status))
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 /// A file of the machine's own for its UEFI variables.
@@ -137,11 +215,12 @@ fn variables(
     Ok(path)
 }
 
-/// An empty layer over the image.
-fn overlay(image: &Path, scratch: &Path) -> Result<PathBuf, Box<dyn Error>> {
+/// An empty layer over the image, `size` bytes large if that is said.
+fn overlay(image: &Path, size: Option<u64>, scratch: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let path = scratch.join("overlay.qcow2");
     let mut command = Command::new("qemu-img");
     command.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(image).arg(&path);
+    command.args(size.map(|bytes| bytes.to_string()));
     process::run(&mut command)?;
     Ok(path)
 }

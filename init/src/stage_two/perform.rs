@@ -278,12 +278,13 @@ impl Node {
                     processes::signal_all(libc::SIGTERM);
                 }
                 DownAction::KillAll => processes::signal_all(libc::SIGKILL),
-                DownAction::Unmount => {
-                    self.start_task("unmount", [], Purpose::Unmount, UNMOUNT_LIMIT);
+                DownAction::Unmount(end) => {
+                    let trial = (end == End::Trial).then(|| OsString::from("trial"));
+                    self.start_task("unmount", trial, Purpose::Unmount, UNMOUNT_LIMIT);
                 }
                 DownAction::Leave(end) => {
                     let command = match end {
-                        End::Reboot => RebootCommand::Restart,
+                        End::Reboot | End::Trial => RebootCommand::Restart,
                         End::PowerOff => RebootCommand::PowerOff,
                     };
                     if let Err(errno) = reboot(command) {

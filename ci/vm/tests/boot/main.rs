@@ -3,6 +3,7 @@
 mod agent_crash;
 mod agent_hang;
 mod agent_restart;
+mod boards;
 mod bounds;
 mod broken_document;
 mod changed_manifests;

@@ -1,6 +1,7 @@
 //! From kernel, initramfs and root hash to what firmware boots: one file for each boot path, all of
 //! which end in the same description. What a path needs of packages and board is its own matter.
 
+mod rpi;
 mod uboot;
 mod uefi;
 
@@ -9,10 +10,11 @@ use std::path::{Path, PathBuf};
 use super::contents::Gathered;
 use super::stages::{RootStage, Stages};
 use super::{Error, file};
-use crate::board::BootPath;
+use crate::board::{Board, BootPath};
 use crate::budget::Use;
 use crate::disk::{Entry, Role, Source};
 use crate::keys::Keys;
+use crate::rpi::{Card, check as check_card};
 
 /// What every boot path starts from.
 pub(super) struct Request<'a> {
@@ -54,8 +56,31 @@ impl Stages<'_> {
         match self.board.boot.path {
             BootPath::UBoot => uboot::assemble(self, request),
             BootPath::Uefi => uefi::assemble(self, request),
+            BootPath::Rpi => rpi::assemble(self, request),
         }
     }
+}
+
+/// Checks a finished image by what its firmware would do with it.
+pub(super) fn check(board: &Board, image: &Path) -> Result<(), Error> {
+    match board.boot.path {
+        // The firmware of these asks for no more than the layout promises.
+        BootPath::Uefi => Ok(()),
+        BootPath::UBoot => Ok(crate::uboot::check_image(image, &board.kernel.device_trees)?),
+        BootPath::Rpi => {
+            let card = Card::open(image)?;
+            Ok(check_card(&card, &board.boot.models, &board.boot.rom)?)
+        }
+    }
+}
+
+/// The device trees that a board's boot path asks for, as patterns of paths in the kernel's package.
+pub(super) fn device_trees(board: &Board) -> Vec<String> {
+    let mut wanted = board.kernel.device_trees.clone();
+    if board.boot.path == BootPath::Rpi {
+        wanted.extend(rpi::wanted_device_trees(board));
+    }
+    wanted
 }
 
 fn entry(path: impl Into<String>, from: &Path) -> Entry {
