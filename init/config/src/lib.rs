@@ -3,6 +3,7 @@
 //! See `README.md` beside this crate for every key.
 #![forbid(unsafe_code)]
 
+mod console;
 mod document;
 mod links;
 mod network;
@@ -15,6 +16,7 @@ mod syntax;
 mod system;
 mod topology;
 
+pub use console::{Appearance, Console};
 pub use document::parse;
 pub use links::{
     Bond, BondMode, Bridge, LacpRate, Link, LinkKind, LinkMatch, Mac, Route, TransmitHash, Vlan,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::reader::{At, Table};
-use crate::{Images, Kernel, Log, Network, Pods, Registry, Time, Watchdog};
+use crate::{Console, Images, Kernel, Log, Network, Pods, Registry, Time, Watchdog};
 use crate::{schema, syntax};
 
 /// A node document that was accepted. Every field holds its default where the text is silent.
@@ -21,6 +21,8 @@ pub struct NodeConfig {
     pub kernel: Kernel,
     /// `[log]`
     pub log: Log,
+    /// `[console]`
+    pub console: Console,
     /// `[pods]`
     pub pods: Pods,
     /// `[images]`

@@ -13,7 +13,18 @@ pub struct Section {
 
 pub(crate) static ROOT: Section = Section {
     path: "",
-    keys: &["node", "network", "time", "watchdog", "kernel", "log", "pods", "images", "registries"],
+    keys: &[
+        "node",
+        "network",
+        "time",
+        "watchdog",
+        "kernel",
+        "log",
+        "console",
+        "pods",
+        "images",
+        "registries",
+    ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
 pub(crate) static NODE_LABELS: Section = Section { path: "node.labels", keys: &[] };
@@ -53,6 +64,8 @@ pub(crate) static WATCHDOG: Section = Section { path: "watchdog", keys: &["timeo
 pub(crate) static KERNEL: Section = Section { path: "kernel", keys: &["modules", "sysctls"] };
 pub(crate) static KERNEL_SYSCTLS: Section = Section { path: "kernel.sysctls", keys: &[] };
 pub(crate) static LOG: Section = Section { path: "log", keys: &["max-size", "files"] };
+pub(crate) static CONSOLE: Section =
+    Section { path: "console", keys: &["screen", "serial", "terminals", "colour"] };
 pub(crate) static PODS: Section =
     Section { path: "pods", keys: &["manifests", "cidr", "cidr6", "log-max-size", "log-files"] };
 pub(crate) static IMAGES: Section = Section {
@@ -65,7 +78,7 @@ pub(crate) static REGISTRY: Section = Section {
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
 
-static SECTIONS: [&Section; 19] = [
+static SECTIONS: [&Section; 20] = [
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -81,6 +94,7 @@ static SECTIONS: [&Section; 19] = [
     &KERNEL,
     &KERNEL_SYSCTLS,
     &LOG,
+    &CONSOLE,
     &PODS,
     &IMAGES,
     &REGISTRIES,

@@ -80,6 +80,7 @@ fn around(section: &str) -> (&'static str, &'static str) {
         "watchdog" => ("[watchdog]\n", ""),
         "kernel" => ("[kernel]\n", ""),
         "log" => ("[log]\n", ""),
+        "console" => ("[console]\n", ""),
         "pods" => ("[pods]\n", ""),
         "images" => ("[images]\n", ""),
         "registries.<host>" => ("[registries.\"a.example\"]\n", ""),
@@ -147,6 +148,7 @@ fn the_example_parses_and_says_what_it_says() {
 #[test]
 fn an_empty_document_is_all_defaults() {
     assert_eq!(parse("", "holm.toml"), Ok(NodeConfig::default()));
-    let sections = "[node]\n[network]\n[time]\n[watchdog]\n[kernel]\n[log]\n[pods]\n[images]\n";
+    let sections =
+        "[node]\n[network]\n[time]\n[watchdog]\n[kernel]\n[log]\n[console]\n[pods]\n[images]\n";
     assert_eq!(parse(sections, "holm.toml"), Ok(NodeConfig::default()));
 }

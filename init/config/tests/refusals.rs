@@ -325,3 +325,10 @@ fn ranges_of_times_and_percentages_are_kept() {
     refused("[images]\ngc-high-percent = 101", "2:19", "1 to 100");
     refused("[images]\npull-timeout = \"5ms\"", "2:16", "1s or more");
 }
+
+#[test]
+fn console_appears_in_known_ways_and_on_named_terminals() {
+    refused("[console]\nscreen = \"always\"\n", "2:10", "write when-ready, on-key, off");
+    refused("[console]\nterminals = [\"/dev/tty1\"]\n", "2:14", "such as \"ttyS0\"");
+    accepted("[console]\nscreen = \"off\"\nserial = \"when-ready\"\nterminals = [\"ttyAMA0\"]\n");
+}
