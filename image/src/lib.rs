@@ -10,6 +10,7 @@ pub mod compile;
 pub mod digest;
 pub mod disk;
 pub mod flash;
+pub mod kernel_config;
 pub mod keys;
 pub mod modules;
 pub mod process;

@@ -39,7 +39,7 @@ impl Steps {
         key: Digest,
         work: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<PathBuf, E> {
-        let done = self.folder.join(format!("{name}-{}", &key.to_string()[..24]));
+        let done = self.place(name, key);
         if done.is_dir() {
             // Marks it as used, so that the oldest results go first. Failing costs a rebuild later.
             let _ = fs::File::open(&done).and_then(|dir| dir.set_modified(SystemTime::now()));
@@ -52,6 +52,15 @@ impl Steps {
         fs::rename(&fresh, &done).map_err(failed("finish", &done))?;
         self.discard_oldest(name, &done)?;
         Ok(done)
+    }
+
+    /// The result of step `name` for `key`, where it was finished before.
+    pub fn find(&self, name: &str, key: Digest) -> Option<PathBuf> {
+        Some(self.place(name, key)).filter(|done| done.is_dir())
+    }
+
+    fn place(&self, name: &str, key: Digest) -> PathBuf {
+        self.folder.join(format!("{name}-{}", &key.to_string()[..24]))
     }
 
     fn discard_oldest(&self, name: &str, current: &Path) -> Result<(), Error> {

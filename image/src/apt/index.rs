@@ -72,6 +72,12 @@ pub fn kernel_package(package: &Package) -> String {
         .to_owned()
 }
 
+/// The package that holds a kernel's source: named by the first two numbers of its version.
+pub fn kernel_source(kernel: &Package) -> String {
+    let numbers: Vec<&str> = kernel.version.split(['.', '-', '~']).take(2).collect();
+    format!("linux-source-{}", numbers.join("."))
+}
+
 /// The other packages that a kernel was split into: its dependencies that end with its own release.
 pub fn kernel_parts(kernel: &Package) -> Vec<String> {
     let Some(release) = kernel.name.strip_prefix("linux-image-") else { return Vec::new() };
@@ -136,6 +142,16 @@ Architecture: all
 Size: 7
 SHA256: c91bd9b74771215b734ac74717b7994f654d694091336f381c9f6b5368a88b5d
 ";
+
+    #[test]
+    fn source_of_a_kernel_is_named_by_its_version() {
+        let mut kernel = parse(SHOWN).remove(0);
+        assert_eq!(kernel_source(&kernel), "linux-source-6.12");
+        kernel.version = "7.3.4-1~bpo13+1".to_owned();
+        assert_eq!(kernel_source(&kernel), "linux-source-7.3");
+        kernel.version = "7.3~rc1-1".to_owned();
+        assert_eq!(kernel_source(&kernel), "linux-source-7.3");
+    }
 
     #[test]
     fn paragraphs_become_packages() {

@@ -83,6 +83,14 @@ impl Architecture {
         }
     }
 
+    /// What the names of its cross compiler's tools begin with.
+    pub fn tool_prefix(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu-",
+            Self::Aarch64 => "aarch64-linux-gnu-",
+        }
+    }
+
     /// The suffix that UEFI and systemd-boot use in file names.
     pub fn uefi(self) -> &'static str {
         match self {
@@ -141,6 +149,9 @@ pub struct Firmware {
 pub struct Boot {
     /// Which way.
     pub path: BootPath,
+    /// What the boot loader's package has for the board's flash; put on the card for its owner.
+    #[serde(default)]
+    pub firmware: Vec<String>,
     /// Files of the boot loader's package that a ROM loads before it knows of slots.
     #[serde(default)]
     pub rom: Vec<String>,
@@ -150,9 +161,6 @@ pub struct Boot {
     /// The models that the image boots.
     #[serde(default)]
     pub models: Vec<Model>,
-    /// What the boot loader's package has for the board's flash; put on the card for its owner.
-    #[serde(default)]
-    pub firmware: Vec<String>,
 }
 
 /// How the kernel is started.
@@ -166,6 +174,10 @@ pub struct Kernel {
     /// Device trees of the kernel's package, with `*` as a wildcard.
     #[serde(default)]
     pub device_trees: Vec<String>,
+    /// A fragment of a kernel configuration, below the folder of boards, for what Debian's kernel
+    /// leaves out.
+    #[serde(default)]
+    pub fragment: Option<String>,
 }
 
 impl Kernel {

@@ -112,7 +112,7 @@ fn device_trees(stages: &Stages, release: &str) -> Result<Vec<(String, PathBuf)>
     Ok(found.into_iter().map(|path| (path.clone(), folder.join(path))).collect())
 }
 
-fn kernel_release(kernel: &Unpacked) -> Result<String, Error> {
+pub(super) fn kernel_release(kernel: &Unpacked) -> Result<String, Error> {
     let folder = kernel.folder.join("usr/lib/modules");
     let entry = fs::read_dir(&folder).ok().and_then(|mut entries| entries.next()?.ok());
     let name = entry.and_then(|entry| entry.file_name().into_string().ok());

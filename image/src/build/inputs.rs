@@ -168,6 +168,35 @@ pub(super) fn closure(
     unpack_all(&packages, &format!("with-{}", names.join("-")), &root, steps)
 }
 
+/// The source of a kernel's package, of the same suite: what it says, not the thing itself.
+pub(super) fn source_of(
+    board: &Board,
+    place: &Place,
+    folder: &Path,
+    kernel: &Package,
+) -> Result<Package, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
+    root.update()?;
+    let suite = board.packages.kernel.split_once('/').map_or("", |(_, suite)| suite);
+    let name = apt::kernel_source(kernel);
+    let name = if suite.is_empty() { name } else { format!("{name}/{suite}") };
+    Ok(one(&root, &name)?)
+}
+
+/// One package, unpacked without what it depends on.
+pub(super) fn alone(
+    board: &Board,
+    place: &Place,
+    folder: &Path,
+    package: &Package,
+) -> Result<PathBuf, Error> {
+    let root = Root::create(settings(board, place, folder)?)?;
+    let packages = [package.clone()];
+    root.fetch(&packages)?;
+    let steps = Steps::in_folder(folder.join("steps"));
+    unpack_all(&packages, &format!("package-{}", package.name), &root, &steps)
+}
+
 fn one(root: &Root, name: &str) -> Result<Package, apt::Error> {
     root.show(&[name.to_owned()]).map(|mut found| found.swap_remove(0))
 }

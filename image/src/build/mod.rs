@@ -8,6 +8,7 @@ mod inputs;
 mod installer;
 mod manifest;
 mod outputs;
+mod own_kernel;
 mod own_modules;
 mod sbom;
 mod source;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 pub use given::{Given, Kernel as GivenKernel};
 pub use inputs::{Inputs, gather as gather_inputs};
 pub use outputs::Outputs;
+pub use own_kernel::compile as compile_kernel;
 
 use crate::compile::{self, Binaries};
 use crate::keys::Keys;
@@ -139,6 +141,8 @@ pub enum Error {
     Uki(#[from] uki::Error),
     #[error(transparent)]
     UBoot(#[from] crate::uboot::Error),
+    #[error("the image would not boot")]
+    UBootCheck(#[from] crate::uboot::CheckError),
     #[error("cannot use the signing keys")]
     Keys(#[from] keys::Error),
     #[error(transparent)]
@@ -163,6 +167,12 @@ pub enum Error {
     Document { path: PathBuf, problems: String },
     #[error("{path} says something that cannot be understood")]
     Metadata { path: PathBuf, source: serde_json::Error },
+    #[error("{0} has no kernel of its own: its board file names no kernel.fragment")]
+    NoFragment(String),
+    #[error("the kernel's source does not keep the board's fragment: {0}")]
+    Fragment(String),
+    #[error("{tool} is not installed; Debian's package is {package}")]
+    Tool { tool: String, package: &'static str },
     #[error("another build is running in {0}")]
     Busy(PathBuf),
 }
@@ -176,7 +186,12 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
 
     let mut notes = Vec::new();
     let mut inputs = inputs::gather(&board, &options.place, &folder, &steps, &mut notes)?;
-    options.given.replace(&mut inputs, board.architecture, &steps)?;
+    let mut given = options.given.clone();
+    if given.kernel.is_none() {
+        let (workspace, place) = (&options.workspace, &options.place);
+        given.kernel = own_kernel::find(&board, workspace, place, &folder, &inputs, &mut notes)?;
+    }
+    given.replace(&mut inputs, board.architecture, &steps)?;
     let keys = open_keys(options, &folder, &inputs.tools.toolbox, &mut notes)?;
     let source = source::describe(&options.workspace);
     let binaries = binaries(options, &board)?;

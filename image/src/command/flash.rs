@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use holm_image::flash::device::{self, Contents, Disk, Snapshot, size_text};
 use holm_image::flash::target::{DiskTarget, FileTarget, Target};
-use holm_image::flash::{self, Changes, Edits, Image, Report, Stage};
+use holm_image::flash::{self, Changes, Edits, Image, Report, Stage, Wifi};
 use holm_image::progress;
 
 #[derive(Debug, Args)]
@@ -30,6 +30,13 @@ pub(super) struct Arguments {
     /// Name of this node, set in its document
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
+    /// Wireless network that this node joins, set in its document
+    #[arg(long, value_name = "SSID")]
+    wifi: Option<String>,
+    /// Its passphrase [default: the variable; without either the network is open]
+    #[arg(long, value_name = "TEXT", env = "HOLM_WIFI_PASSPHRASE")]
+    #[arg(hide_env_values = true)]
+    wifi_passphrase: Option<String>,
     /// Folder of Pod manifests for this target, beside those of the image
     #[arg(long, value_name = "DIR")]
     manifests: Option<PathBuf>,
@@ -91,7 +98,9 @@ fn at(path: &Path, error: impl Into<Box<dyn Error>>) -> At {
 
 fn edits(arguments: &Arguments) -> Result<Edits, Box<dyn Error>> {
     let read = |path: &Path| fs::read(path).map_err(|error| at(path, error));
-    let changes = Changes { hostname: arguments.hostname.clone() };
+    let passphrase = arguments.wifi_passphrase.clone();
+    let wifi = arguments.wifi.clone().map(|ssid| Wifi { ssid, passphrase });
+    let changes = Changes { hostname: arguments.hostname.clone(), wifi };
     let mut edits = Edits { changes, ..Edits::default() };
     if let Some(path) = &arguments.config {
         let (name, document) = (path.display().to_string(), read(path)?);

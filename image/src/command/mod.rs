@@ -3,6 +3,7 @@
 mod bmap;
 mod build;
 mod flash;
+mod kernel;
 mod keys;
 mod run;
 
@@ -29,6 +30,8 @@ enum Command {
     Bmap(bmap::Arguments),
     /// Write an image to a card, stick, disk or file
     Flash(flash::Arguments),
+    /// Compile the kernel of a board that Debian's package does not serve; takes hours, once
+    Kernel(kernel::Arguments),
     /// Make the owner's Secure Boot keys
     Keys(keys::Arguments),
     /// Boot an image in QEMU
@@ -41,6 +44,7 @@ pub(crate) fn run(line: Line) -> Result<ExitCode, Box<dyn Error>> {
         Command::Build(arguments) => build::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Bmap(arguments) => bmap::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Flash(arguments) => flash::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Kernel(arguments) => kernel::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Keys(arguments) => keys::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Run(arguments) => run::run(arguments),
     }

@@ -1,19 +1,39 @@
 //! The node document that goes onto the target: the given one or the image's own, with what the
 //! command line changes in it. Pure. Must never let an invalid document through.
 
-use toml_edit::{DocumentMut, Item, Table, value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 /// What the command line says of one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// `node.hostname`.
     pub hostname: Option<String>,
+    /// A wireless network that the node joins, beside those of the document.
+    pub wifi: Option<Wifi>,
+}
+
+/// An entry of `[[wifi]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wifi {
+    /// The network's name.
+    pub ssid: String,
+    /// Its passphrase; none for an open one.
+    pub passphrase: Option<String>,
 }
 
 impl Changes {
     /// Whether the document stays as it is.
     pub fn is_empty(&self) -> bool {
-        self.hostname.is_none()
+        *self == Self::default()
+    }
+}
+
+impl Changes {
+    /// The options that were given, as a person wrote them.
+    fn options(&self) -> String {
+        let given = [("--hostname", self.hostname.is_some()), ("--wifi", self.wifi.is_some())];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name);
+        given.collect::<Vec<_>>().join(" and ")
     }
 }
 
@@ -52,9 +72,33 @@ pub fn amend(document: &[u8], name: &str, changes: &Changes) -> Result<String, E
             }
         }
     }
+    if let Some(wifi) = &changes.wifi {
+        let missing = || Item::ArrayOfTables(ArrayOfTables::new());
+        // A document that has something else there was refused above.
+        if let Some(networks) =
+            document.entry("wifi").or_insert_with(missing).as_array_of_tables_mut()
+        {
+            let is_same =
+                |table: &Table| table.get("ssid").and_then(Item::as_str) == Some(&wifi.ssid);
+            networks.retain(|table| !is_same(table));
+            networks.push(wifi.table());
+        }
+    }
     let text = document.to_string();
-    check(&text, &format!("{name} with --hostname"))?;
+    check(&text, &format!("{name} with {}", changes.options()))?;
     Ok(text)
+}
+
+impl Wifi {
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.insert("ssid", value(&self.ssid));
+        match &self.passphrase {
+            Some(passphrase) => table.insert("passphrase", value(passphrase)),
+            None => table.insert("security", value("open")),
+        };
+        table
+    }
 }
 
 fn check(text: &str, name: &str) -> Result<(), Error> {
@@ -71,7 +115,7 @@ mod tests {
     use super::*;
 
     fn named(hostname: &str) -> Changes {
-        Changes { hostname: Some(hostname.to_owned()) }
+        Changes { hostname: Some(hostname.to_owned()), ..Changes::default() }
     }
 
     fn amended(text: &str, changes: &Changes) -> Result<String, Error> {
@@ -99,6 +143,34 @@ mod tests {
                 assert!(text.contains(after), "{text}");
             }
         }
+    }
+
+    fn wifi(ssid: &str, passphrase: Option<&str>) -> Changes {
+        let passphrase = passphrase.map(str::to_owned);
+        Changes { wifi: Some(Wifi { ssid: ssid.to_owned(), passphrase }), ..Changes::default() }
+    }
+
+    #[test]
+    fn wireless_network_is_added_and_one_of_its_name_replaced() {
+        let text = "# ours\n[[wifi]]\nssid = \"yard\"\npassphrase = \"old-secret\"\npriority = 3\n";
+        let both = amended(text, &wifi("hall", Some("new-secret"))).expect("valid");
+        let config = holm_config::parse(&both, "holm.toml").expect("valid");
+        let names: Vec<_> = config.wifi.iter().map(|network| network.ssid.as_str()).collect();
+        assert_eq!(names, ["yard", "hall"]);
+        assert!(both.starts_with("# ours\n") && both.contains("priority = 3"), "{both}");
+        let replaced = amended(text, &wifi("yard", Some("new-secret"))).expect("valid");
+        assert!(replaced.contains("new-secret") && !replaced.contains("old-secret"), "{replaced}");
+        let open = amended("[node]\n", &wifi("guests", None)).expect("valid");
+        let config = holm_config::parse(&open, "holm.toml").expect("valid");
+        assert_eq!(config.wifi[0].security, holm_config::WifiSecurity::Open);
+    }
+
+    #[test]
+    fn bad_passphrase_names_the_option_and_is_not_shown() {
+        let error = amended("", &wifi("hall", Some("short"))).expect_err("too short").to_string();
+        assert!(error.contains("--wifi") && !error.contains("short"), "{error}");
+        let error = amended("", &wifi("", Some("long enough"))).expect_err("no name").to_string();
+        assert!(error.contains("--wifi"), "{error}");
     }
 
     #[test]

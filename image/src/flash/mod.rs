@@ -21,7 +21,7 @@ mod write;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use document::Changes;
+pub use document::{Changes, Wifi};
 pub use stream::Edits;
 pub use write::Report;
 

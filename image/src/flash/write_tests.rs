@@ -23,7 +23,7 @@ fn run(bytes: &[u8], edits: Edits, target: &mut Double) -> Result<Report, Error>
 }
 
 fn named(hostname: &str) -> Edits {
-    let changes = Changes { hostname: Some(hostname.to_owned()) };
+    let changes = Changes { hostname: Some(hostname.to_owned()), ..Changes::default() };
     Edits { changes, ..Edits::default() }
 }
 

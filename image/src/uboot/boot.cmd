@@ -49,7 +49,7 @@ for n in 1 2; do
 done
 
 if test -z "${holm_file}"; then
-  echo "holm: neither state file is valid; slot a is as good as any"
+  echo "holm: neither state file is valid, so slot a boots"
   setenv holm_slot a
   setenv holm_trial
   setenv holm_tries
@@ -118,4 +118,4 @@ for boots in ${holm_boots} ${second}; do
   fi
   echo "holm: slot ${boots} cannot be booted"
 done
-echo "holm: no slot can be booted; write the card anew with holm-image flash"
+echo "holm: no slot can be booted: write the card anew with holm-image flash"

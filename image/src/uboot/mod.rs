@@ -2,12 +2,16 @@
 //! Pure but for the maker of the script's header. Must never need a command that NVIDIA's U-Boot
 //! lacks.
 
+mod check;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process;
 use crate::toolbox::Toolbox;
+
+pub use check::{Error as CheckError, check_image};
 
 /// The boot script's text.
 pub const SCRIPT: &str = include_str!("boot.cmd");
@@ -57,6 +61,18 @@ pub fn environment(variables: &[(&str, &str)], size: usize) -> Result<Vec<u8>, E
     Ok(bytes)
 }
 
+/// The value of a variable in an environment as [`environment`] writes it; `None` also where the
+/// checksum is wrong.
+pub fn parse_environment(bytes: &[u8], name: &str) -> Option<String> {
+    let (checksum, text) = bytes.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*checksum) != crc32fast::hash(text) {
+        return None;
+    }
+    let entries = text.split(|byte| *byte == 0).take_while(|entry| !entry.is_empty());
+    let mut found = entries.filter_map(|entry| std::str::from_utf8(entry).ok()?.split_once('='));
+    found.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
 /// Whether `kernel` is one that `booti` starts: an `Image`, not compressed and not for UEFI alone.
 pub fn is_image(kernel: &[u8]) -> bool {
     // Documentation/arch/arm64/booting.rst of the kernel.
@@ -86,6 +102,9 @@ mod tests {
     fn environment_has_the_form_of_the_state_files() {
         let bytes = environment(&[("seq", "0"), ("slot", "a")], state_files::SIZE).expect("fits");
         assert_eq!(bytes, state_files::State::INITIAL.encode());
+        assert_eq!(parse_environment(&bytes, "slot").as_deref(), Some("a"));
+        assert_eq!(parse_environment(&bytes, "trial"), None);
+        assert_eq!(parse_environment(&bytes[..100], "slot"), None, "cut");
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub(crate) static ROOT: Section = Section {
         "kernel",
         "log",
         "install",
+        "console",
+        "provisioning",
+        "reset",
+        "hardware",
+        "wifi",
         "pods",
         "images",
         "registries",
@@ -65,6 +70,22 @@ pub(crate) static KERNEL: Section = Section { path: "kernel", keys: &["modules",
 pub(crate) static KERNEL_SYSCTLS: Section = Section { path: "kernel.sysctls", keys: &[] };
 pub(crate) static LOG: Section = Section { path: "log", keys: &["max-size", "files"] };
 pub(crate) static INSTALL: Section = Section { path: "install", keys: &["disk", "erase", "after"] };
+pub(crate) static CONSOLE: Section =
+    Section { path: "console", keys: &["screen", "serial", "terminals", "colour"] };
+pub(crate) static PROVISIONING: Section = Section {
+    path: "provisioning",
+    keys: &["stick", "seed", "page", "url", "dhcp", "sha256", "key", "confirm", "confirm-within"],
+};
+pub(crate) static RESET: Section =
+    Section { path: "reset", keys: &["request", "keep-identity", "power-cycles", "early", "gpio"] };
+pub(crate) static RESET_GPIO: Section =
+    Section { path: "reset.gpio", keys: &["chip", "line", "active-low", "hold"] };
+pub(crate) static HARDWARE: Section =
+    Section { path: "hardware", keys: &["cpu-governor", "buses"] };
+pub(crate) static WIFI: Section = Section {
+    path: "wifi[]",
+    keys: &["ssid", "passphrase", "security", "hidden", "priority", "country"],
+};
 pub(crate) static PODS: Section =
     Section { path: "pods", keys: &["manifests", "cidr", "cidr6", "log-max-size", "log-files"] };
 pub(crate) static IMAGES: Section = Section {
@@ -77,7 +98,7 @@ pub(crate) static REGISTRY: Section = Section {
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
 
-static SECTIONS: [&Section; 20] = [
+static SECTIONS: [&Section; 26] = [
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -94,6 +115,12 @@ static SECTIONS: [&Section; 20] = [
     &KERNEL_SYSCTLS,
     &LOG,
     &INSTALL,
+    &CONSOLE,
+    &PROVISIONING,
+    &RESET,
+    &RESET_GPIO,
+    &HARDWARE,
+    &WIFI,
     &PODS,
     &IMAGES,
     &REGISTRIES,
@@ -142,6 +169,7 @@ impl Section {
         match self.path {
             "" => "the top level of the document".into(),
             "network.links[]" => "[[network.links]]".into(),
+            "wifi[]" => "[[wifi]]".into(),
             path => format!("[{path}]"),
         }
     }

@@ -37,6 +37,18 @@ fn raspberry_pi_3_boots_its_card_and_serves_the_page() -> Result<(), ScenarioErr
 }
 
 #[test]
+fn jetson_orins_image_boots_by_uefi_and_serves_the_page() -> Result<(), ScenarioError> {
+    page_is_served("orin", "HOLM_IMAGE_JETSON_ORIN")
+}
+
+/// By Debian's U-Boot for QEMU, which stands in for NVIDIA's: script, state files, kernel and root
+/// are those of the card.
+#[test]
+fn jetson_nanos_card_boots_by_its_script_and_serves_the_page() -> Result<(), ScenarioError> {
+    page_is_served("nano", "HOLM_IMAGE_JETSON_NANO")
+}
+
+#[test]
 fn arm64_machine_with_uefi_boots_and_serves_the_page() -> Result<(), ScenarioError> {
     page_is_served("arm64-uefi", "HOLM_IMAGE_ARM64_UEFI")
 }

@@ -65,7 +65,8 @@ impl Stages<'_> {
 pub(super) fn check(board: &Board, image: &Path) -> Result<(), Error> {
     match board.boot.path {
         // The firmware of these asks for no more than the layout promises.
-        BootPath::Uefi | BootPath::UBoot => Ok(()),
+        BootPath::Uefi => Ok(()),
+        BootPath::UBoot => Ok(crate::uboot::check_image(image, &board.kernel.device_trees)?),
         BootPath::Rpi => {
             let card = Card::open(image)?;
             Ok(check_card(&card, &board.boot.models, &board.boot.rom)?)
