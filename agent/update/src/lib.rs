@@ -2,7 +2,7 @@
 //! undone. Never writes to the slot that runs.
 //!
 //! [`machine`] decides, from what the [`ledger`] remembers and the boot medium says. A boot path
-//! ([`boot_count`], [`tryboot`]) turns a change of what boots next into writes. [`payload`] is
+//! ([`boot_count`], [`tryboot`], [`two_files`]) turns a change of what boots next into writes. [`payload`] is
 //! what an update brings.
 
 #![forbid(unsafe_code)]
@@ -15,7 +15,9 @@ pub mod machine;
 pub mod medium;
 pub mod payload;
 pub mod slot;
+pub mod state_files;
 pub mod tryboot;
+pub mod two_files;
 
 pub use boot_path::{BootPath, BootPathError, Change, RebootFlag, Write};
 pub use machine::{Effect, Event, step};

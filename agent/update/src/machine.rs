@@ -9,6 +9,7 @@
 //! | none    | roll back, spare is complete        | trial, arms 1    | record, arm, reboot               |
 //! | none    | boot in a slot that is not committed| trial            | record, check                     |
 //! | none    | boot, a trial is armed              | none             | disable it                        |
+//! | none    | healthy, nothing is committed       | none             | commit slot                       |
 //! | writing | boot                                | writing          | disable slot, write (goes on)     |
 //! | writing | written and verified                | staged           | record                            |
 //! | writing | not written                         | none             | record (bars nothing)             |
@@ -168,6 +169,9 @@ pub fn step(
             next.end(attempt, verdict(Code::NotWritten, "abandoned", reason));
             vec![Effect::Record, Effect::Change(Change::Disable(slot))]
         }
+        Event::Healthy if next.attempt.is_none() && slots.default.is_none() => {
+            vec![Effect::Change(Change::Commit(slots.running))]
+        }
         Event::Healthy => {
             let attempt = at(&mut next, Stage::Trial, "being tried")?.clone();
             let slot = attempt.slot;
@@ -212,7 +216,7 @@ fn booted(
         }
         None => disarm(slots),
         Some(attempt) if attempt.slot == slots.running => match slots.default {
-            Some(default) if default != slots.running => {
+            default if default != Some(slots.running) => {
                 // A verdict of this very boot is not there yet: the reboot after it was cut short.
                 vec![if attempt.verdict.is_some() { Effect::Reboot } else { Effect::Check }]
             }

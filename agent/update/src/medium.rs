@@ -11,7 +11,9 @@ use rustix::mount::MountFlags;
 use crate::boot_count::{self, BootCount};
 use crate::boot_path::{BootPath, BootPathError, Change, RebootFlag, Write};
 use crate::slot::{Slot, Slots};
+use crate::state_files;
 use crate::tryboot::{self, Tryboot};
+use crate::two_files::TwoFiles;
 
 /// Why the boot medium could not be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,8 @@ pub enum Kind {
     BootCount,
     /// The Raspberry Pi's firmware.
     Tryboot(Box<dyn RebootFlag>),
+    /// U-Boot with a script and two state files.
+    TwoFiles,
 }
 
 /// The boot medium of this node.
@@ -129,7 +133,7 @@ impl Medium {
     pub fn folder(&self) -> PathBuf {
         match self.kind {
             Kind::BootCount => self.mount.join(boot_count::FOLDER),
-            Kind::Tryboot(_) => self.mount.clone(),
+            Kind::Tryboot(_) | Kind::TwoFiles => self.mount.clone(),
         }
     }
 
@@ -147,6 +151,14 @@ impl Medium {
                 let autoboot = content.map_err(|source| MediumError::Read { path, source })?;
                 // The flag is only ever raised for the reboot that follows.
                 Ok(Box::new(Tryboot { autoboot, flag: false }))
+            }
+            Kind::TwoFiles => {
+                let read = |name: &str| {
+                    let path = folder.join(name);
+                    fs::read(&path).map_err(|source| MediumError::Read { path, source })
+                };
+                let [first, second] = state_files::NAMES;
+                Ok(Box::new(TwoFiles { files: [read(first)?, read(second)?] }))
             }
         }
     }
@@ -170,7 +182,7 @@ impl Medium {
             Write::RaiseFlag => {
                 return match &self.kind {
                     Kind::Tryboot(flag) => flag.raise(),
-                    Kind::BootCount => Err(io::ErrorKind::Unsupported.into()),
+                    _ => Err(io::ErrorKind::Unsupported.into()),
                 };
             }
         }

@@ -60,7 +60,7 @@ pub struct Slots {
     /// The slot that this boot is in.
     pub running: Slot,
     /// The committed slot: boots whenever no trial is armed. `None` on a fresh disk, whose only
-    /// slot has not proved itself yet.
+    /// slot has not proved itself yet, and when the medium has lost what it said.
     pub default: Option<Slot>,
     /// The slot that the next boot tries, once.
     pub armed: Option<Slot>,

@@ -174,9 +174,11 @@ fn trial_that_nobody_remembers_is_checked_and_one_that_is_armed_is_not_begun() {
 }
 
 #[test]
-fn fresh_disk_is_left_alone() {
+fn fresh_disk_is_left_alone_until_it_is_healthy() {
     let fresh = Slots { default: None, armed: Some(Slot::A), ..OLD };
     assert_eq!(run(&Ledger::default(), fresh, booted("1")), (Ledger::default(), vec![]));
+    let commit = Effect::Change(Change::Commit(Slot::A));
+    assert_eq!(run(&Ledger::default(), fresh, Event::Healthy), (Ledger::default(), vec![commit]));
 }
 
 #[test]
