@@ -19,6 +19,9 @@ pub mod state_files;
 pub mod tryboot;
 pub mod two_files;
 
+#[cfg(test)]
+mod simulation;
+
 pub use boot_path::{BootPath, BootPathError, Change, RebootFlag, Write};
 pub use machine::{Effect, Event, step};
 pub use medium::{Medium, MediumError};
