@@ -10,6 +10,7 @@
 pub mod autoboot;
 pub mod boot_count;
 pub mod boot_path;
+pub mod install;
 pub mod ledger;
 pub mod machine;
 pub mod medium;
@@ -18,6 +19,7 @@ pub mod slot;
 pub mod state_files;
 pub mod tryboot;
 pub mod two_files;
+pub mod verity;
 
 #[cfg(test)]
 mod simulation;
