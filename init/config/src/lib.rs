@@ -14,6 +14,7 @@ mod schema;
 mod syntax;
 mod system;
 mod topology;
+mod update;
 
 pub use document::parse;
 pub use links::{
@@ -25,5 +26,6 @@ pub use pods::{Images, Pods, Registry, Secret};
 pub use problem::Problem;
 pub use schema::{Section, schema};
 pub use system::{Kernel, Log, Time, Watchdog};
+pub use update::{Update, Window};
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -13,7 +13,18 @@ pub struct Section {
 
 pub(crate) static ROOT: Section = Section {
     path: "",
-    keys: &["node", "network", "time", "watchdog", "kernel", "log", "pods", "images", "registries"],
+    keys: &[
+        "node",
+        "network",
+        "time",
+        "watchdog",
+        "kernel",
+        "log",
+        "pods",
+        "images",
+        "registries",
+        "update",
+    ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
 pub(crate) static NODE_LABELS: Section = Section { path: "node.labels", keys: &[] };
@@ -64,8 +75,23 @@ pub(crate) static REGISTRY: Section = Section {
     path: "registries.<host>",
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
+pub(crate) static UPDATE: Section = Section {
+    path: "update",
+    keys: &[
+        "places",
+        "channel",
+        "automatic",
+        "poll",
+        "windows",
+        "settle",
+        "limit",
+        "checks",
+        "rate-limit",
+        "proxy",
+    ],
+};
 
-static SECTIONS: [&Section; 19] = [
+static SECTIONS: [&Section; 20] = [
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -85,6 +111,7 @@ static SECTIONS: [&Section; 19] = [
     &IMAGES,
     &REGISTRIES,
     &REGISTRY,
+    &UPDATE,
 ];
 
 /// All sections that a document can have.
