@@ -4,7 +4,7 @@ use toml::de::DeTable;
 
 use crate::problem::{Problem, Report};
 use crate::reader::{At, Table};
-use crate::{Images, Install, Kernel, Log, NodeConfig, Time, Watchdog};
+use crate::{Images, Install, Kernel, Log, NodeConfig, Time, Update, Watchdog};
 use crate::{links, network, node, pods, schema, topology};
 
 /// A document is written by a person; PID 1 reads no more than this.
@@ -64,6 +64,7 @@ fn read_sections(root: &Table<'_>) -> (NodeConfig, Vec<links::Placed>) {
         pods: pods::read_pods(root),
         images: Images::read(root),
         registries: pods::read_registries(root),
+        update: Update::read(root),
     };
     (config, links)
 }

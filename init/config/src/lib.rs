@@ -15,6 +15,7 @@ mod schema;
 mod syntax;
 mod system;
 mod topology;
+mod update;
 
 pub use document::parse;
 pub use install::{AfterInstall, Install, Target};
@@ -27,5 +28,6 @@ pub use pods::{Images, Pods, Registry, Secret};
 pub use problem::Problem;
 pub use schema::{Section, schema};
 pub use system::{Kernel, Log, Time, Watchdog};
+pub use update::{Update, Window};
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

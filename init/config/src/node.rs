@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::reader::{At, Table};
-use crate::{Images, Install, Kernel, Log, Network, Pods, Registry, Time, Watchdog};
+use crate::{Images, Install, Kernel, Log, Network, Pods, Registry, Time, Update, Watchdog};
 use crate::{schema, syntax};
 
 /// A node document that was accepted. Every field holds its default where the text is silent.
@@ -29,6 +29,8 @@ pub struct NodeConfig {
     pub images: Images,
     /// `[registries."<host[:port]>"]`, by the host as an image reference names it.
     pub registries: BTreeMap<String, Registry>,
+    /// `[update]`
+    pub update: Update,
 }
 
 /// `[node]`

@@ -24,6 +24,7 @@ pub(crate) static ROOT: Section = Section {
         "pods",
         "images",
         "registries",
+        "update",
     ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
@@ -76,6 +77,21 @@ pub(crate) static REGISTRY: Section = Section {
     path: "registries.<host>",
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
+pub(crate) static UPDATE: Section = Section {
+    path: "update",
+    keys: &[
+        "places",
+        "channel",
+        "automatic",
+        "poll",
+        "windows",
+        "settle",
+        "limit",
+        "checks",
+        "rate-limit",
+        "proxy",
+    ],
+};
 
 static SECTIONS: [&Section; 20] = [
     &ROOT,
@@ -98,6 +114,7 @@ static SECTIONS: [&Section; 20] = [
     &IMAGES,
     &REGISTRIES,
     &REGISTRY,
+    &UPDATE,
 ];
 
 /// All sections that a document can have.
