@@ -6,6 +6,7 @@ mod cgroups;
 mod clock;
 mod cmdline;
 mod configuration;
+mod console;
 mod control;
 mod ctl;
 mod device;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Some("network") => network::main(),
         Some("task") => tasks::main(arguments),
         Some("log") => log::main(),
+        Some("console") => console::main(arguments),
         Some("time") => time::main(),
         Some("ctl") => ctl::main(arguments),
         _ => {

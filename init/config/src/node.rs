@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::reader::{At, Table};
-use crate::{Images, Install, Kernel, Log, Network, Pods, Registry, Time, Update, Watchdog};
+use crate::{
+    Console, Hardware, Images, Install, Kernel, Log, Network, Pods, Provisioning, Registry, Reset,
+    Time, Update, Watchdog, Wifi,
+};
 use crate::{schema, syntax};
 
 /// A node document that was accepted. Every field holds its default where the text is silent.
@@ -23,6 +26,16 @@ pub struct NodeConfig {
     pub log: Log,
     /// `[install]`
     pub install: Install,
+    /// `[console]`
+    pub console: Console,
+    /// `[provisioning]`
+    pub provisioning: Provisioning,
+    /// `[reset]`
+    pub reset: Reset,
+    /// `[hardware]`
+    pub hardware: Hardware,
+    /// `[[wifi]]`
+    pub wifi: Vec<Wifi>,
     /// `[pods]`
     pub pods: Pods,
     /// `[images]`

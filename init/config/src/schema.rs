@@ -25,6 +25,11 @@ pub(crate) static ROOT: Section = Section {
         "images",
         "registries",
         "update",
+        "console",
+        "provisioning",
+        "reset",
+        "hardware",
+        "wifi",
     ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
@@ -66,6 +71,22 @@ pub(crate) static KERNEL: Section = Section { path: "kernel", keys: &["modules",
 pub(crate) static KERNEL_SYSCTLS: Section = Section { path: "kernel.sysctls", keys: &[] };
 pub(crate) static LOG: Section = Section { path: "log", keys: &["max-size", "files"] };
 pub(crate) static INSTALL: Section = Section { path: "install", keys: &["disk", "erase", "after"] };
+pub(crate) static CONSOLE: Section =
+    Section { path: "console", keys: &["screen", "serial", "terminals", "colour"] };
+pub(crate) static PROVISIONING: Section = Section {
+    path: "provisioning",
+    keys: &["stick", "seed", "page", "url", "dhcp", "sha256", "key", "confirm", "confirm-within"],
+};
+pub(crate) static RESET: Section =
+    Section { path: "reset", keys: &["request", "keep-identity", "power-cycles", "early", "gpio"] };
+pub(crate) static RESET_GPIO: Section =
+    Section { path: "reset.gpio", keys: &["chip", "line", "active-low", "hold"] };
+pub(crate) static HARDWARE: Section =
+    Section { path: "hardware", keys: &["cpu-governor", "buses"] };
+pub(crate) static WIFI: Section = Section {
+    path: "wifi[]",
+    keys: &["ssid", "passphrase", "security", "hidden", "priority", "country"],
+};
 pub(crate) static PODS: Section =
     Section { path: "pods", keys: &["manifests", "cidr", "cidr6", "log-max-size", "log-files"] };
 pub(crate) static IMAGES: Section = Section {
@@ -93,7 +114,7 @@ pub(crate) static UPDATE: Section = Section {
     ],
 };
 
-static SECTIONS: [&Section; 20] = [
+static SECTIONS: &[&Section] = &[
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -110,6 +131,12 @@ static SECTIONS: [&Section; 20] = [
     &KERNEL_SYSCTLS,
     &LOG,
     &INSTALL,
+    &CONSOLE,
+    &PROVISIONING,
+    &RESET,
+    &RESET_GPIO,
+    &HARDWARE,
+    &WIFI,
     &PODS,
     &IMAGES,
     &REGISTRIES,
@@ -119,7 +146,7 @@ static SECTIONS: [&Section; 20] = [
 
 /// All sections that a document can have.
 pub fn schema() -> &'static [&'static Section] {
-    &SECTIONS
+    SECTIONS
 }
 
 impl Section {
@@ -159,6 +186,7 @@ impl Section {
         match self.path {
             "" => "the top level of the document".into(),
             "network.links[]" => "[[network.links]]".into(),
+            "wifi[]" => "[[wifi]]".into(),
             path => format!("[{path}]"),
         }
     }

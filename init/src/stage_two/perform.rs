@@ -57,6 +57,24 @@ impl Node {
                 }
             }
         }
+        self.show_console(now);
+    }
+
+    /// Starts the dashboard once the boot is over or has failed in part: until then
+    /// its messages are what there is to see.
+    fn show_console(&mut self, now: Moment) {
+        let is_over = self.boot.ready_at().is_some() || !self.boot.failures().is_empty();
+        let is_stopped =
+            self.unit(Name::Console).is_some_and(|unit| unit.machine.state() == State::Stopped);
+        let is_configured = self.boot.has_started(Phase::Agent);
+        if is_over
+            && is_configured
+            && is_stopped
+            && self.settings.console
+            && self.shutdown.is_none()
+        {
+            self.service_event(Name::Console, Event::Start, now);
+        }
     }
 
     /// Tells a service's machine, and does what it answers.
@@ -268,7 +286,11 @@ impl Node {
         for action in actions {
             match action {
                 DownAction::Announce(text) => kmsg::announce(&text),
-                DownAction::StopAgent => self.service_event(Name::Agent, Event::Stop, now()),
+                DownAction::StopAgent => {
+                    // First, so that the messages of the way down can be read.
+                    self.service_event(Name::Console, Event::Stop, now());
+                    self.service_event(Name::Agent, Event::Stop, now());
+                }
                 DownAction::StopServices => {
                     self.service_event(Name::Network, Event::Stop, now());
                     self.service_event(Name::Time, Event::Stop, now());
@@ -301,6 +323,6 @@ fn phase_of(name: Name) -> Option<Phase> {
         Name::Network => Some(Phase::Network),
         Name::Time => Some(Phase::Time),
         Name::Agent => Some(Phase::Agent),
-        Name::Log => None,
+        Name::Log | Name::Console => None,
     }
 }
