@@ -11,13 +11,19 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apply;
 pub mod client;
 pub mod crd;
+pub mod decode;
 pub mod field;
 pub mod names;
 pub mod options;
+pub mod patch;
+pub mod protobuf;
 pub mod quantity;
 pub mod resource;
+#[cfg(test)]
+mod sample;
 pub mod schema;
 pub mod selector;
 pub mod status;

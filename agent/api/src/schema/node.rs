@@ -40,6 +40,9 @@ pub enum Shape {
     SchemaOrStrings,
 }
 
+const SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
 const SCALARS: [Shape; 17] = [
     Shape::String,
     Shape::Bool,
@@ -171,7 +174,14 @@ impl<'a> Node<'a> {
             return id.field(name).map(|field| Node(Place::Field(field)));
         }
         match self.0 {
-            Place::Custom(schema) => schema.property(name),
+            Place::Custom(schema) => match name {
+                "apiVersion" | "kind" if schema.embedded => Some(Node(Place::Text)),
+                "metadata" if schema.embedded => TypeId::of_name(OBJECT_META).map(Node::of_type),
+                _ => schema
+                    .property(name)
+                    .or_else(|| schema.preserve_unknown.then_some(Node(Place::Any))),
+            },
+            Place::Any => Some(self),
             _ => None,
         }
     }
@@ -193,9 +203,13 @@ impl<'a> Node<'a> {
             Place::Field(field) if field.container() != Container::Single => {
                 Node(Place::Inner(field))
             }
-            Place::Field(_) | Place::Inner(_) if self.shape() == Shape::Strings => {
-                Node(Place::Text)
-            }
+            Place::Field(_) | Place::Inner(_) => match self.shape() {
+                Shape::Strings => Node(Place::Text),
+                Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => {
+                    TypeId::of_name(SCHEMA).map_or(Node(Place::Any), Node::of_type)
+                }
+                _ => Node(Place::Any),
+            },
             Place::Custom(schema) => {
                 let inner = schema.items.as_deref().or(schema.additional.as_deref());
                 inner.map_or(Node(Place::Any), |inner| Node(Place::Custom(inner)))
@@ -209,8 +223,15 @@ impl<'a> Node<'a> {
         match self.shape() {
             Shape::Struct => self.field(name),
             Shape::Map => Some(self.inner()),
+            _ if self.keeps_unknown() => Some(Node(Place::Any)),
             _ => None,
         }
+    }
+
+    /// Whether the place belongs to the table, where types are checked when a document is read; a
+    /// CRD's are checked by its validation.
+    pub fn is_built_in(self) -> bool {
+        !matches!(self.0, Place::Custom(_) | Place::Any)
     }
 
     /// How writers share the list that stands here.
