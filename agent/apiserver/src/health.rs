@@ -14,9 +14,12 @@ use std::time::Duration;
 /// The version of Kubernetes whose API this is.
 pub const MINOR: &str = "36";
 
+/// How many requests of a verb ended with a code, and how long they took together.
+type Counts = BTreeMap<(&'static str, u16), (u64, Duration)>;
+
 /// Numbers of requests, for `/metrics`.
 #[derive(Debug, Default)]
-pub struct Counters(Mutex<BTreeMap<(&'static str, u16), (u64, Duration)>>);
+pub struct Counters(Mutex<Counts>);
 
 impl Counters {
     /// Counts a request that was answered.

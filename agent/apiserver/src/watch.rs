@@ -164,16 +164,11 @@ impl Server {
         let seconds = options.timeout_seconds.filter(|it| *it > 0).unwrap_or(DEFAULT_SECONDS);
         let end = Instant::now() + Duration::from_secs(seconds);
         let mut writer = Writer { place: &place, accepted, parts, columns_told: false };
-        let result = tokio::time::timeout_at(end, async {
-            tokio::select! {
-                result = self.watch_into(&options, &mut writer) => result,
-            }
-        })
-        .await;
-        if let Ok(Err(Ended::Failed(status))) = result {
-            if let Ok(frame) = writer.frame("ERROR", &status.to_value()) {
-                let _ = writer.parts.send(frame).await;
-            }
+        let result = tokio::time::timeout_at(end, self.watch_into(&options, &mut writer)).await;
+        if let Ok(Err(Ended::Failed(status))) = result
+            && let Ok(frame) = writer.frame("ERROR", &status.to_value())
+        {
+            let _ = writer.parts.send(frame).await;
         }
     }
 

@@ -4,7 +4,11 @@
 //! Webhooks and policies have their places in the order; they are not built.
 
 mod lifecycle;
+mod limits;
+mod nodes;
 mod pods;
+mod rules;
+mod security;
 
 use crate::server::Server;
 use crate::verbs::{Place, Writing};
@@ -63,12 +67,19 @@ impl Server {
         object: &mut Value,
     ) -> Result<(), Status> {
         lifecycle::namespaces(self, attempt).await?;
+        rules::escalation(self, attempt, object).await?;
+        nodes::restriction(attempt, object)?;
         if attempt.creates("Pod") {
             pods::default_tolerations(object);
             pods::priority(self, attempt, object).await?;
             pods::service_account(self, attempt, object).await?;
+            pods::runtime_class(self, attempt, object).await?;
         }
-        // Here: mutating policies and webhooks; then what only looks, validating ones after it.
-        Ok(())
+        limits::default_storage_class(self, attempt, object).await?;
+        limits::limit_ranges(self, attempt, object).await?;
+        // Here: mutating policies and webhooks. What follows only looks.
+        security::admit(self, attempt, object).await?;
+        // Here: validating policies and webhooks.
+        limits::quotas(self, attempt, object).await
     }
 }

@@ -132,6 +132,49 @@ pub(super) async fn service_account(
     Ok(())
 }
 
+/// RuntimeClass: the class must exist, and says what it costs and where it can run.
+pub(super) async fn runtime_class(
+    server: &Server,
+    attempt: &Attempt<'_>,
+    pod: &mut Value,
+) -> Result<(), Status> {
+    let name = pod.str_at(&["spec", "runtimeClassName"]).to_owned();
+    let registry = server.registry();
+    let Some(classes) = registry.by_path("node.k8s.io", "v1", "runtimeclasses") else {
+        return Ok(());
+    };
+    if name.is_empty() {
+        return Ok(());
+    }
+    let place = Place { resource: classes, namespace: "", name: &name, subresource: "" };
+    let class = match server.get(place).await {
+        Ok(class) => class.value()?,
+        Err(error) if error.is_not_found() => {
+            let why = format!("pod rejected: RuntimeClass {name:?} not found");
+            return Err(attempt.forbidden(pod, why));
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(overhead) = class.at(&["overhead", "podFixed"]) {
+        if pod.at(&["spec", "overhead"]).is_some_and(|said| said != overhead) {
+            let why = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
+            return Err(attempt.forbidden(pod, why));
+        }
+        pod.set(&["spec", "overhead"], overhead);
+    }
+    if let Some(selector) = class.at(&["scheduling", "nodeSelector"]).and_then(Value::as_object) {
+        for (key, value) in selector.iter() {
+            pod.set(&["spec", "nodeSelector", key.as_str()], value);
+        }
+    }
+    let tolerations = class["scheduling"].items_at(&["tolerations"]).to_vec();
+    if !tolerations.is_empty() {
+        let own = pod.make_object().entry("spec").make_object().entry("tolerations");
+        own.make_array().extend(tolerations);
+    }
+    Ok(())
+}
+
 /// Mounts the account's token, the cluster's authority and the namespace where none is mounted.
 fn mount_token(pod: &mut Value, volume: &str) {
     let mut mounted = false;

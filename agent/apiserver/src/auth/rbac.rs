@@ -32,6 +32,12 @@ impl Rule {
         }
     }
 
+    /// The rule that allows everything.
+    pub fn everything() -> Self {
+        let all = || vec!["*".to_owned()];
+        Self { verbs: all(), groups: all(), resources: all(), names: Vec::new(), paths: all() }
+    }
+
     /// Whether it is about paths rather than resources.
     pub fn is_of_paths(&self) -> bool {
         !self.paths.is_empty()
