@@ -30,10 +30,6 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         }
         "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),
         "crashes" => crashes::keep().map(|_| ()),
-        "install" => match install::run() {
-            Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),
-            other => other.map(drop),
-        },
         "unmount" => {
             let unmounted = unmount::all();
             // What stays mounted is read-only, which is no reason against a trial.
@@ -41,6 +37,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             let armed = if wants_trial { crate::trial::arm() } else { Ok(()) };
             armed.and(unmounted)
         }
+        "install" => match install::run() {
+            Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),
+            other => other.map(drop),
+        },
         #[cfg(feature = "payload")]
         "payload" => crate::payload::run(),
         _ => Err(format!("no task is named {name:?}")),

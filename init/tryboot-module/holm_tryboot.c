@@ -85,7 +85,7 @@ static ssize_t armed_store(struct kobject *object, struct kobj_attribute *attrib
 	mutex_lock(&turn);
 	error = write_flag(armed);
 	mutex_unlock(&turn);
-	return error ? error : length;
+	return error ? error : (ssize_t)length;
 }
 
 static struct kobj_attribute armed = __ATTR(armed, 0600, armed_show, armed_store);

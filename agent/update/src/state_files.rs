@@ -16,7 +16,7 @@
 
 use std::fmt;
 
-use crate::boot_count::Slot;
+use crate::slot::Slot;
 
 /// Names of the two files on the boot partition. Both always exist, so that a write changes one
 /// sector of data and nothing that says where it lies.

@@ -36,12 +36,12 @@ pub enum ScenarioError {
     /// The image has no manifest beside it.
     #[error(transparent)]
     Description(#[from] qemu::DescriptionError),
+    /// There is no U-Boot to stand in for a board's.
+    #[error(transparent)]
+    UBoot(#[from] qemu::NoUBoot),
     /// The card does not boot.
     #[error(transparent)]
     Slot(#[from] qemu::SlotError),
-    /// The U-Boot that stands in for a board's.
-    #[error(transparent)]
-    UBoot(#[from] qemu::NoUBoot),
     /// The layer over the image could not be made.
     #[error("cannot make a layer over the image")]
     Layer(#[source] holm_image::process::Error),

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 pub enum BootPath {
     /// UEFI firmware, systemd-boot, one unified kernel image for each slot.
     Uefi,
-    /// A U-Boot in the board's flash, which runs our script; a folder of files for each slot.
-    UBoot,
     /// The firmware of a Raspberry Pi, which takes a slot's files from a FAT partition.
     Rpi,
+    /// A U-Boot in the board's flash, which runs our script; a folder of files for each slot.
+    UBoot,
 }
 
 /// A model of a board, as its firmware sees it.

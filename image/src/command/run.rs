@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode};
 
 use clap::Args;
 use holm_image::board::{self, Architecture, BootPath};
@@ -69,55 +69,25 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         return Err(format!("{program} is not installed; Debian's package is {package}").into());
     }
     let scratch = tempfile::Builder::new().prefix("holm-run-").tempdir()?;
-    match description.boot {
-        BootPath::Uefi => {
-            let boot = Boot::Uefi {
-                code: qemu::find(architecture, arguments.secure_boot)?.code,
-                variables: variables(&arguments, architecture, scratch.path())?,
-                secure: arguments.secure_boot,
-                append: arguments.append.join(" "),
-            };
-            let disk = disk(&arguments, &image, None, scratch.path())?;
-            let machine = machine(arguments, description, boot, disk);
-            let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
-            Ok(exit_code(status))
-        }
-        BootPath::UBoot => {
-            refuse_for_u_boot(&arguments)?;
-            let boot = Boot::UBoot { program: qemu::find_u_boot()? };
-            let disk = disk(&arguments, &image, None, scratch.path())?;
-            let machine = machine(arguments, description, boot, disk);
-            let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
-            Ok(exit_code(status))
-        }
-        BootPath::Rpi => run_card(arguments, description, &image, scratch.path()),
-    }
-}
-
-/// What a U-Boot cannot be asked for.
-fn refuse_for_u_boot(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    if arguments.secure_boot {
-        return Err("--secure-boot is for boards with UEFI firmware; this one has U-Boot".into());
-    }
-    if !arguments.append.is_empty() {
-        return Err("this machine takes no --append; give it to `holm-image build`".into());
-    }
-    Ok(())
-}
-
-fn machine(
-    arguments: Arguments,
-    description: Description,
-    boot: Boot,
-    (disk, disk_format): (PathBuf, &str),
-) -> Machine {
+    let is_card = description.boot == BootPath::Rpi;
+    let boot = boot(&arguments, &description, &image, scratch.path())?;
+    let size = match is_card {
+        true => Some(card_size(&arguments, &image)?),
+        false => None,
+    };
+    let (disk, disk_format) = match arguments.write {
+        true => (image, "raw"),
+        false => (overlay(&image, size, scratch.path())?, "qcow2"),
+    };
     let hardware = description.qemu;
-    Machine {
-        architecture: description.architecture,
+    // The slot of the next boot is for firmware to choose, which QEMU would not ask.
+    let no_reboot = is_card.then(|| "-no-reboot".to_owned());
+    let machine = Machine {
+        architecture,
         // A machine that is one certain board has that board's processor.
         accelerator: match description.model {
             Some(_) => Accelerator::Tcg,
-            None => qemu::probe(description.architecture),
+            None => qemu::probe(architecture),
         },
         memory: arguments.memory.unwrap_or(hardware.memory),
         cpus: arguments.cpus.unwrap_or(hardware.processors),
@@ -129,67 +99,69 @@ fn machine(
         serial: "mon:stdio".to_owned(),
         forwards: arguments.forward,
         config: arguments.config,
-        more: arguments.more,
-    }
-}
-
-/// The disk and its format: the image, or an empty layer over it, `size` bytes large if that is said.
-fn disk(
-    arguments: &Arguments,
-    image: &Path,
-    size: Option<u64>,
-    scratch: &Path,
-) -> Result<(PathBuf, &'static str), Box<dyn Error>> {
-    match arguments.write {
-        true => Ok((image.to_owned(), "raw")),
-        false => Ok((overlay(image, size, scratch)?, "qcow2")),
-    }
-}
-
-/// Runs a card until it restarts: the slot of the next boot is for firmware to choose, which QEMU
-/// would not ask.
-fn run_card(
-    mut arguments: Arguments,
-    description: Description,
-    image: &Path,
-    scratch: &Path,
-) -> Result<ExitCode, Box<dyn Error>> {
-    let Some(model) = &description.model else {
-        return Err("QEMU has no machine that is this board; its image can only be checked".into());
+        more: no_reboot.into_iter().chain(arguments.more).collect(),
     };
-    if arguments.config.is_some() {
-        return Err("this machine takes no --config; put the document on the card with \
-                    `holm-image build --config` or `holm-image flash`"
-            .into());
+    let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// What the machine's firmware is, or what it would choose, and what it can be asked for.
+fn boot(
+    arguments: &Arguments,
+    description: &Description,
+    image: &Path,
+    scratch: &Path,
+) -> Result<Boot, Box<dyn Error>> {
+    let architecture = description.architecture;
+    let is_uefi = description.boot == BootPath::Uefi;
+    if arguments.secure_boot && !is_uefi {
+        return Err("--secure-boot is for boards with UEFI firmware".into());
     }
+    if arguments.tryboot && description.boot != BootPath::Rpi {
+        return Err("--tryboot is for boards whose firmware keeps a flag for trials".into());
+    }
+    let append = arguments.append.join(" ");
+    match description.boot {
+        BootPath::Uefi => Ok(Boot::Uefi {
+            code: qemu::find(architecture, arguments.secure_boot)?.code,
+            variables: variables(arguments, architecture, scratch)?,
+            secure: arguments.secure_boot,
+            append,
+        }),
+        BootPath::UBoot if !append.is_empty() => {
+            Err("--append is for boards with other firmware; give it to `holm-image build`".into())
+        }
+        BootPath::UBoot => Ok(Boot::UBoot { program: qemu::find_u_boot()? }),
+        BootPath::Rpi => {
+            let Some(model) = &description.model else {
+                let text =
+                    "QEMU has no machine that is this board; its build has checked the image";
+                return Err(text.into());
+            };
+            if arguments.config.is_some() {
+                let text = "this machine takes no --config; put the document on the card with \
+                            `holm-image build --config` or `holm-image flash`";
+                return Err(text.into());
+            }
+            let (tryboot, rom) = (arguments.tryboot, &description.rom);
+            let (partition, boot) =
+                qemu::lay_out_slot(image, model, rom, tryboot, &append, scratch)?;
+            eprintln!("holm-image: {} boots partition {partition}", model.name);
+            Ok(boot)
+        }
+    }
+}
+
+/// The bytes of a card that QEMU's card reader takes, and that has the image on it.
+fn card_size(arguments: &Arguments, image: &Path) -> Result<u64, Box<dyn Error>> {
     let length = std::fs::metadata(image)?.len();
-    // What the card reader of QEMU takes.
     let size = length.next_power_of_two();
     if arguments.write && size != length {
         let mib = size >> 20;
         return Err(format!("a card has a power of two of MiB; build with --size {mib}").into());
     }
-    let (disk, format) = disk(&arguments, image, Some(size), scratch)?;
-    // Firmware reads the card as it is now; a layer over it is no file that it could read.
-    let (partition, boot) = qemu::lay_out_slot(
-        image,
-        model,
-        &description.rom,
-        arguments.tryboot,
-        &arguments.append.join(" "),
-        scratch,
-    )?;
-    eprintln!("holm-image: {} boots partition {partition}", model.name);
-    arguments.more.insert(0, "-no-reboot".to_owned());
-    let program = qemu::program(description.architecture);
-    let machine = machine(arguments, description, boot, (disk, format));
-    let status = Command::new(program).args(qemu::arguments(&machine)).status()?;
-    Ok(exit_code(status))
-}
-
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    code.map_or(ExitCode::FAILURE, ExitCode::from)
+    Ok(size)
 }
 
 /// A file of the machine's own for its UEFI variables.

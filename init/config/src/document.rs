@@ -5,7 +5,7 @@ use toml::de::DeTable;
 use crate::problem::{Problem, Report};
 use crate::reader::{At, Table};
 use crate::{
-    Console, Hardware, Images, Install, Kernel, Log, NodeConfig, Provisioning, Reset, Time,
+    Console, Hardware, Images, Install, Kernel, Log, NodeConfig, Provisioning, Reset, Time, Update,
     Watchdog,
 };
 use crate::{links, network, node, pods, schema, topology, wifi};
@@ -72,6 +72,7 @@ fn read_sections(root: &Table<'_>) -> (NodeConfig, Vec<links::Placed>) {
         pods: pods::read_pods(root),
         images: Images::read(root),
         registries: pods::read_registries(root),
+        update: Update::read(root),
     };
     (config, links)
 }

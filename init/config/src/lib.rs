@@ -19,6 +19,7 @@ mod schema;
 mod syntax;
 mod system;
 mod topology;
+mod update;
 mod wifi;
 
 pub use console::{Appearance, Console};
@@ -36,6 +37,7 @@ pub use provisioning::{Confirm, Provisioning};
 pub use reset::{Gpio, Reset};
 pub use schema::{Section, schema};
 pub use system::{Kernel, Log, Time, Watchdog};
+pub use update::{Update, Window};
 pub use wifi::{Wifi, WifiSecurity};
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::reader::{At, Table};
 use crate::{
     Console, Hardware, Images, Install, Kernel, Log, Network, Pods, Provisioning, Registry, Reset,
-    Time, Watchdog, Wifi,
+    Time, Update, Watchdog, Wifi,
 };
 use crate::{schema, syntax};
 
@@ -42,6 +42,8 @@ pub struct NodeConfig {
     pub images: Images,
     /// `[registries."<host[:port]>"]`, by the host as an image reference names it.
     pub registries: BTreeMap<String, Registry>,
+    /// `[update]`
+    pub update: Update,
 }
 
 /// `[node]`

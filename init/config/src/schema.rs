@@ -21,14 +21,15 @@ pub(crate) static ROOT: Section = Section {
         "kernel",
         "log",
         "install",
+        "pods",
+        "images",
+        "registries",
+        "update",
         "console",
         "provisioning",
         "reset",
         "hardware",
         "wifi",
-        "pods",
-        "images",
-        "registries",
     ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
@@ -97,8 +98,23 @@ pub(crate) static REGISTRY: Section = Section {
     path: "registries.<host>",
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
+pub(crate) static UPDATE: Section = Section {
+    path: "update",
+    keys: &[
+        "places",
+        "channel",
+        "automatic",
+        "poll",
+        "windows",
+        "settle",
+        "limit",
+        "checks",
+        "rate-limit",
+        "proxy",
+    ],
+};
 
-static SECTIONS: [&Section; 26] = [
+static SECTIONS: &[&Section] = &[
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -125,11 +141,12 @@ static SECTIONS: [&Section; 26] = [
     &IMAGES,
     &REGISTRIES,
     &REGISTRY,
+    &UPDATE,
 ];
 
 /// All sections that a document can have.
 pub fn schema() -> &'static [&'static Section] {
-    &SECTIONS
+    SECTIONS
 }
 
 impl Section {

@@ -90,6 +90,7 @@ fn around(section: &str) -> (&'static str, &'static str) {
         "pods" => ("[pods]\n", ""),
         "images" => ("[images]\n", ""),
         "registries.<host>" => ("[registries.\"a.example\"]\n", ""),
+        "update" => ("[update]\n", ""),
         other => unreachable!("the test does not know section {other}"),
     }
 }
