@@ -39,9 +39,6 @@ pub enum ScenarioError {
     /// The card does not boot.
     #[error(transparent)]
     Slot(#[from] qemu::SlotError),
-    /// The U-Boot that stands in for a board's.
-    #[error(transparent)]
-    UBoot(#[from] qemu::NoUBoot),
     /// The layer over the image could not be made.
     #[error("cannot make a layer over the image")]
     Layer(#[source] holm_image::process::Error),

@@ -3,8 +3,11 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use holm_image::flash::target::FileTarget;
+use holm_image::flash::{self, Edits, Image};
 use holm_vm::payload::{Payload, Report};
 use holm_vm::scenario::{Scenario, ScenarioError};
 
@@ -75,6 +78,24 @@ fn stick_is_written_in_a_machine_and_boots_as_the_node_asked_for() -> Result<(),
     let (_vm, mut shell) = scenario.boot_with_shell()?;
     assert_eq!(shell.succeed("cat /host/proc/sys/kernel/hostname")?, "edge-7");
     Ok(())
+}
+
+/// What other writers do too: Raspberry Pi Imager, balenaEtcher, dd.
+#[test]
+fn image_written_without_changes_is_the_raw_one_byte_for_byte() {
+    let image = std::env::var_os("HOLM_IMAGE").map(PathBuf::from);
+    let image = image.expect("HOLM_IMAGE is set; 'ci/test boot' builds one");
+    let folder = std::env::temp_dir().join(format!("holm-flash-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let to = folder.join("written.img");
+    let packed = Image::open(&image.with_extension("img.zst")).expect("the packed image");
+    let mut target = FileTarget::create(&to).expect("a file");
+    let report = flash::flash(packed, Edits::default(), &mut target, &mut |_, _| {});
+    let is_same = Command::new("cmp").arg(&image).arg(&to).status();
+    std::fs::remove_dir_all(&folder).expect("removed");
+    let report = report.expect("written");
+    assert!(report.written < report.image / 2, "zeros are not written: {report:?}");
+    assert!(is_same.expect("cmp runs").success());
 }
 
 fn refused(report: &Report, reason: &str) {
