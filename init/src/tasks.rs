@@ -4,8 +4,9 @@
 use crate::modules::drivers;
 use crate::stage_one;
 use crate::storage::{self, crashes, unmount};
-use crate::{configuration, identity};
+use crate::{configuration, identity, provision, reset};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the task named by the first argument.
@@ -19,8 +20,12 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         "coldplug" => drivers::coldplug_rest(),
         "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),
+        "early-end" => reset::lasted(),
         "identity" => identity::set_up(),
         "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),
+        "provision" => provision::run(),
+        "volumes" => provision::volumes_came(),
+        "page" => provision::serve_recorded(Path::new(&arguments.next().unwrap_or_default())),
         "crashes" => crashes::keep().map(|_| ()),
         "unmount" => unmount::all(),
         #[cfg(feature = "payload")]

@@ -15,6 +15,8 @@ pub struct Machine {
     pub boot: BootPath,
     /// Raw disks, the first one bootable.
     pub disks: Vec<PathBuf>,
+    /// Further devices, in QEMU's own words: flag and value.
+    pub devices: Vec<(&'static str, String)>,
     /// Network links, in order.
     pub links: Vec<Link>,
     /// Firmware configuration entries: name and file.
@@ -103,6 +105,9 @@ impl Machine {
             let device = format!("virtio-net-pci,netdev=net{index},mac={}", mac_text(index));
             // The firmware's own network boot would only cost time.
             arguments.pair("-device", &format!("{device},romfile="));
+        }
+        for (flag, value) in &self.devices {
+            arguments.pair(flag, value);
         }
         for (name, file) in &self.firmware_entries {
             arguments.pair("-fw_cfg", &format!("name={name},file={}", escaped(file)));
@@ -208,6 +213,7 @@ mod tests {
                 secure: false,
             },
             disks: vec!["/vm/a,b.raw".into()],
+            devices: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),

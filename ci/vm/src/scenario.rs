@@ -120,6 +120,7 @@ impl Scenario {
             processors: 1,
             boot: BootPath::Firmware { code: firmware.code, variables, secure: false },
             disks: vec![disk.path().to_owned()],
+            devices: Vec::new(),
             links: vec![Link::User { forwarded_ports: vec![8080] }],
             firmware_entries: Vec::new(),
             append: String::new(),

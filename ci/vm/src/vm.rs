@@ -3,7 +3,7 @@
 //! Must never outlive its owner, except by `detach`, and never end a process but its own.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -61,6 +61,7 @@ pub struct Vm {
     pub console: Console,
     /// The monitor.
     pub qmp: Qmp,
+    keyboard: UnixStream,
     shell: UnixStream,
 }
 
@@ -96,7 +97,14 @@ impl Vm {
             .map_err(VmError::Start)?;
         match connect(&mut child, [console, shell, qmp]) {
             Some((console, shell, qmp)) => {
-                Ok(Self { child, owned: true, console: Console::capture(console), qmp, shell })
+                let path = PathBuf::from(machine::CONSOLE_SOCKET);
+                let keyboard = console.try_clone().map_err(|source| VmError::Folder {
+                    what: "share",
+                    path,
+                    source,
+                })?;
+                let console = Console::capture(console);
+                Ok(Self { child, owned: true, console, qmp, keyboard, shell })
             }
             None => {
                 let _ = child.kill();
@@ -109,6 +117,13 @@ impl Vm {
     /// The process.
     pub fn process_id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Types on the first serial line.
+    pub fn type_keys(&mut self, keys: &str) -> Result<(), VmError> {
+        let path = PathBuf::from(machine::CONSOLE_SOCKET);
+        let typed = self.keyboard.write_all(keys.as_bytes());
+        typed.map_err(|source| VmError::Folder { what: "type on", path, source })
     }
 
     /// Opens the shell that the scenarios' privileged pod serves, once it answers.
@@ -253,6 +268,7 @@ mod tests {
                 command_line: String::new(),
             },
             disks: Vec::new(),
+            devices: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),
