@@ -38,6 +38,7 @@ mod verity;
 #[cfg(test)]
 mod vm;
 mod watchdog;
+mod wifi;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Some("log") => log::main(),
         Some("console") => console::main(arguments),
         Some("time") => time::main(),
+        Some("wifi") => wifi::main(),
         Some("ctl") => ctl::main(arguments),
         _ => {
             eprintln!("usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log");

@@ -6,6 +6,7 @@ mod given;
 mod inputs;
 mod manifest;
 mod outputs;
+mod programs;
 mod sbom;
 mod source;
 mod stages;

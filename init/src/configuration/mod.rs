@@ -91,6 +91,7 @@ pub(crate) fn apply() -> Result<Settings, String> {
         log_files: config.log.files,
         console: config.console.is_on(),
         provision: needs_provision || verdict == Verdict::Try,
+        wifi: !config.wifi.is_empty(),
         early_seconds: (config.reset.power_cycles > 0).then_some(config.reset.early.as_secs()),
         complaint: (!complaints.is_empty()).then(|| complaints.join("; ")),
     })

@@ -21,6 +21,9 @@ pub(crate) struct Settings {
     /// How long a start lasts that has not ended early, where that is counted.
     #[serde(default)]
     pub(crate) early_seconds: Option<u64>,
+    /// Whether there are wireless networks to join.
+    #[serde(default)]
+    pub(crate) wifi: bool,
     /// What was wrong, if anything was.
     pub(crate) complaint: Option<String>,
 }
@@ -35,6 +38,7 @@ impl Default for Settings {
             console: true,
             provision: false,
             early_seconds: None,
+            wifi: false,
             complaint: None,
         }
     }

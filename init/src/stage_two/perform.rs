@@ -318,6 +318,7 @@ impl Node {
                 DownAction::StopServices => {
                     self.service_event(Name::Network, Event::Stop, now());
                     self.service_event(Name::Time, Event::Stop, now());
+                    self.service_event(Name::Wifi, Event::Stop, now());
                 }
                 DownAction::TerminateAll => {
                     self.service_event(Name::Log, Event::Stop, now());
@@ -346,6 +347,6 @@ fn phase_of(name: Name) -> Option<Phase> {
         Name::Network => Some(Phase::Network),
         Name::Time => Some(Phase::Time),
         Name::Agent => Some(Phase::Agent),
-        Name::Log | Name::Console => None,
+        Name::Log | Name::Console | Name::Wifi => None,
     }
 }

@@ -136,6 +136,9 @@ impl Node {
             self.settings.early_seconds.map(|early| Moment(0) + Duration::from_secs(early));
         // The disks are there, or what stands in for them.
         self.service_event(Name::Log, Event::Start, now());
+        if self.settings.wifi {
+            self.service_event(Name::Wifi, Event::Start, now());
+        }
         self.start_task("crashes", [], Purpose::Crashes, CRASHES_LIMIT);
     }
 }
