@@ -3,6 +3,7 @@
 
 mod agent;
 mod document;
+mod fetch;
 mod log;
 mod logs;
 mod memory;
@@ -23,6 +24,7 @@ usage: holm COMMAND
   logs [-f] [-p] POD [CONTAINER]
                             print a container's log: -f goes on with what is added,
                             -p is the one before the latest restart
+  fetch URL                 print what a URL holds (used by init)
   version                   print the version";
 
 fn main() -> ExitCode {
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Some("agent") => agent::main(),
         Some("pods") => pods::main(&rest),
         Some("logs") => logs::main(&rest),
+        Some("fetch") => fetch::main(&rest),
         Some("version") => {
             println!("holm {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -1,17 +1,26 @@
 //! `holm-init ctl`: a client of the control socket, for a person and for scripts.
 
 use crate::control::{Request, SOCKET, Status};
+use crate::{provision, reset};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: holm-init ctl status|reboot [trial]|poweroff|restart SERVICE|log [LINES]";
+const USAGE: &str = "\
+usage: holm-init ctl status|reboot [trial]|poweroff|restart SERVICE|log [LINES]
+       holm-init ctl confirm
+       holm-init ctl factory-reset [--drop-identity]";
 
 /// Carries out one command.
 pub(crate) fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     let arguments: Vec<_> = arguments.collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    if words == ["confirm"] {
+        return report(std::fs::write(provision::CONFIRMED, "").map_err(|error| error.to_string()));
+    }
+    if let ["factory-reset", rest @ ..] = words.as_slice() {
+        return report(reset::ask_for(rest).and_then(|()| restart()));
+    }
     let Some(request) = request(&words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
@@ -35,6 +44,21 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
+fn report(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("holm-init: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks PID 1 to start the node again.
+pub(crate) fn restart() -> Result<(), String> {
+    ask(&Request::Reboot { trial: false }).map(|_| ()).map_err(|error| format!("PID 1 does not answer: {error}"))
+}
+
 fn request(words: &[&str]) -> Option<Request> {
     Some(match words {
         ["status"] => Request::Status {},
@@ -48,7 +72,8 @@ fn request(words: &[&str]) -> Option<Request> {
     })
 }
 
-fn ask(request: &Request) -> io::Result<serde_json::Value> {
+/// Asks PID 1.
+pub(crate) fn ask(request: &Request) -> io::Result<serde_json::Value> {
     let mut stream = UnixStream::connect(SOCKET)?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10)))?;
     writeln!(stream, "{}", serde_json::to_string(request)?)?;

@@ -25,6 +25,8 @@ mod network;
 mod notify;
 #[cfg(feature = "payload")]
 mod payload;
+mod provision;
+mod reset;
 mod service;
 mod shutdown;
 mod stage_one;
@@ -39,6 +41,7 @@ mod verity;
 #[cfg(test)]
 mod vm;
 mod watchdog;
+mod wifi;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
     let program = arguments.next().unwrap_or_default();
     if program.rsplit('/').next() == Some("modprobe") {
         return modules::modprobe::main(arguments);
+    }
+    // The kernel asks for the end by this path when it is too hot.
+    if program.rsplit('/').next() == Some("poweroff") {
+        return ctl::main(["poweroff".to_owned()].into_iter());
     }
     if std::process::id() == 1 {
         if Path::new(stage_one::MARKER).exists() {
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
         Some("log") => log::main(),
         Some("console") => console::main(arguments),
         Some("time") => time::main(),
+        Some("wifi") => wifi::main(),
         Some("ctl") => ctl::main(arguments),
         _ => {
             eprintln!("usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log");

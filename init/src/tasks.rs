@@ -6,9 +6,10 @@ use crate::install;
 use crate::modules::drivers;
 use crate::stage_one;
 use crate::storage::{self, crashes, unmount};
-use crate::{configuration, identity, kmsg};
+use crate::{configuration, identity, kmsg, provision, reset};
 use holm_config::AfterInstall;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs the task named by the first argument.
@@ -22,6 +23,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         "coldplug" => drivers::coldplug_rest(),
         "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),
+        "early-end" => reset::lasted(),
         "identity" => {
             if let Some(complaint) = firmware::complaint() {
                 kmsg::announce(&complaint);
@@ -29,6 +31,9 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             identity::set_up()
         }
         "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),
+        "provision" => provision::run(),
+        "volumes" => provision::volumes_came(),
+        "page" => provision::serve_recorded(Path::new(&arguments.next().unwrap_or_default())),
         "crashes" => crashes::keep().map(|_| ()),
         "install" => match install::run() {
             Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),

@@ -1,5 +1,7 @@
 //! The dashboard of a recorded node in a real terminal, tmux, compared as text with
 //! the files in `tests/pages`. `HOLM_WRITE_PAGES=1` writes those anew, to be looked at.
+// tmux announces nothing of what it shows: it has to be looked at again and again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -114,6 +114,32 @@ impl Console {
             .map(|(line, ())| line)
     }
 
+    /// Waits until `text` has been written since the last end of a line, as a program does that
+    /// draws on the terminal. Gives all that it has drawn, without terminal sequences.
+    pub fn expect_drawn(&self, text: &str, wait: Duration) -> Result<String, ConsoleError> {
+        let deadline = Deadline::after(wait);
+        let mut captured = self.lock();
+        loop {
+            let drawn = plain_text(&captured.partial);
+            if drawn.contains(text) {
+                return Ok(drawn);
+            }
+            let wanted = format!("a drawing of '{text}'");
+            if captured.ended {
+                return Err(ConsoleError::Ended { wanted, tail: tail(&captured) });
+            }
+            if deadline.has_passed() {
+                return Err(ConsoleError::Timeout { wanted, tail: tail(&captured) });
+            }
+            captured = self
+                .captured
+                .1
+                .wait_timeout(captured, deadline.remaining())
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
     /// Waits for the next line that `pick` accepts; later calls look only behind it. `wanted`
     /// names it in the error.
     pub fn expect_any<T>(
@@ -211,6 +237,14 @@ mod tests {
         assert_eq!(console.expect("ready", wait).unwrap().text, "ready 1");
         assert_eq!(console.expect("ready", wait).unwrap().text, "ready 2");
         assert!(matches!(console.expect("ready", wait), Err(ConsoleError::Timeout { .. })));
+    }
+
+    #[test]
+    fn what_is_drawn_without_an_end_of_line_is_found() {
+        let console = fed("line\n\u{1b}[2J\u{1b}[1;1H\u{1b}[0;7m[1 Overview]\u{1b}[3;2HNode");
+        let drawn = console.expect_drawn("[1 Overview]", Duration::from_millis(1)).unwrap();
+        assert_eq!(drawn, "[1 Overview]Node");
+        assert!(console.expect_drawn("line", Duration::from_millis(1)).is_err());
     }
 
     #[test]

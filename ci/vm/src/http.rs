@@ -38,12 +38,31 @@ pub fn fetch(address: SocketAddr, path: &str, wait: Duration) -> Result<Vec<u8>,
         .ok_or_else(|| HttpError::NoPage { address, path: path.to_owned(), last: last.clone() })
 }
 
+/// Sends a form once, and returns the body of an answer with status 200.
+pub fn post(
+    address: SocketAddr,
+    path: &str,
+    form: &str,
+    wait: Duration,
+) -> Result<Vec<u8>, HttpError> {
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: node\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{form}",
+        form.len()
+    );
+    let sent = send(address, &head, wait);
+    sent.map_err(|last| HttpError::NoPage { address, path: path.to_owned(), last })
+}
+
 fn request(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
-    let wait = Duration::from_secs(5);
+    let head = format!("GET {path} HTTP/1.0\r\nHost: node\r\nConnection: close\r\n\r\n");
+    send(address, &head, Duration::from_secs(5))
+}
+
+fn send(address: SocketAddr, request: &str, wait: Duration) -> Result<Vec<u8>, String> {
     let mut stream = TcpStream::connect_timeout(&address, wait).map_err(|e| e.to_string())?;
     stream.set_read_timeout(Some(wait)).map_err(|e| e.to_string())?;
-    let head = format!("GET {path} HTTP/1.0\r\nHost: node\r\nConnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).map_err(|e| e.to_string())?;
+    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).map_err(|e| e.to_string())?;
     body_of(&answer)

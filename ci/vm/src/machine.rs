@@ -17,6 +17,8 @@ pub struct Machine {
     pub disks: Vec<PathBuf>,
     /// Raw disks on a USB port, as sticks are.
     pub usb_disks: Vec<PathBuf>,
+    /// Further devices, in QEMU's own words: flag and value.
+    pub devices: Vec<(&'static str, String)>,
     /// Network links, in order.
     pub links: Vec<Link>,
     /// Firmware configuration entries: name and file.
@@ -114,6 +116,9 @@ impl Machine {
             let device = format!("virtio-net-pci,netdev=net{index},mac={}", mac_text(index));
             // The firmware's own network boot would only cost time.
             arguments.pair("-device", &format!("{device},romfile="));
+        }
+        for (flag, value) in &self.devices {
+            arguments.pair(flag, value);
         }
         for (name, file) in &self.firmware_entries {
             arguments.pair("-fw_cfg", &format!("name={name},file={}", escaped(file)));
@@ -220,6 +225,7 @@ mod tests {
             },
             disks: vec!["/vm/a,b.raw".into()],
             usb_disks: Vec::new(),
+            devices: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),

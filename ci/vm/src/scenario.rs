@@ -54,6 +54,9 @@ pub enum ScenarioError {
     /// The firmware.
     #[error(transparent)]
     Firmware(#[from] qemu::FirmwareError),
+    /// The U-Boot.
+    #[error(transparent)]
+    UBoot(#[from] qemu::NoUBoot),
     /// A file of the scenario.
     #[error("cannot {what} {}", path.display())]
     File {
@@ -136,6 +139,7 @@ impl Scenario {
             boot: BootPath::Firmware { code: firmware.code, variables, secure: false },
             disks: vec![disk.path().to_owned()],
             usb_disks: Vec::new(),
+            devices: Vec::new(),
             links: vec![Link::User { forwarded_ports: vec![8080] }],
             firmware_entries: Vec::new(),
             append: String::new(),

@@ -129,6 +129,13 @@ impl Vm {
         self.child.id()
     }
 
+    /// Types on the first serial line.
+    pub fn type_keys(&mut self, keys: &str) -> Result<(), VmError> {
+        let path = PathBuf::from(machine::CONSOLE_SOCKET);
+        let typed = self.keyboard.write_all(keys.as_bytes());
+        typed.map_err(|source| VmError::Folder { what: "type on", path, source })
+    }
+
     /// Opens the shell that the scenarios' privileged pod serves, once it answers.
     pub fn shell(&self, wait: Duration) -> Result<Shell, ShellError> {
         let stream = self.shell.try_clone().map_err(ShellError::Port)?;
@@ -279,6 +286,7 @@ mod tests {
             },
             disks: Vec::new(),
             usb_disks: Vec::new(),
+            devices: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),

@@ -31,6 +31,9 @@ pub struct Board {
     /// Firmware files for the root file system.
     #[serde(default)]
     pub firmware: Vec<Firmware>,
+    /// Programs for the root file system, with the libraries that they need.
+    #[serde(default)]
+    pub programs: Vec<Program>,
     /// How the firmware comes to a kernel.
     pub boot: Boot,
     /// How the kernel is started.
@@ -57,6 +60,7 @@ impl Board {
         let roles = &self.packages;
         let fixed = [&roles.kernel, &roles.boot_loader, &roles.repair, &roles.certificates];
         let names = fixed.into_iter().chain(self.firmware.iter().map(|one| &one.package));
+        let names = names.chain(self.programs.iter().map(|one| &one.package));
         let named: BTreeSet<&str> =
             names.filter_map(|name| Some(name.split_once('/')?.1)).collect();
         named.into_iter().map(str::to_owned).collect()
@@ -88,6 +92,14 @@ impl Architecture {
         match self {
             Self::X86_64 => "x86_64-linux-gnu-",
             Self::Aarch64 => "aarch64-linux-gnu-",
+        }
+    }
+
+    /// The folder of its shared libraries below `/usr/lib`.
+    pub fn triplet(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu",
+            Self::Aarch64 => "aarch64-linux-gnu",
         }
     }
 
@@ -140,6 +152,16 @@ pub struct Firmware {
     /// The package.
     pub package: String,
     /// Files below `/usr/lib/firmware`, with `*` as a wildcard inside of one name.
+    pub files: Vec<String>,
+}
+
+/// Programs out of one package.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// The package.
+    pub package: String,
+    /// The programs, by their paths below `/`.
     pub files: Vec<String>,
 }
 

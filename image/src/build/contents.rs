@@ -73,6 +73,7 @@ pub fn gather(stages: &Stages, binaries: &Binaries) -> Result<Gathered, Error> {
         certificates: certificates(&inputs.certificates)?,
         modules: describe(&selection.root)?,
         firmware: firmware(stages)?,
+        programs: programs(stages)?,
         kernel_release: release.clone(),
     };
     let initramfs_modules = describe(&selection.initramfs)?;
@@ -225,6 +226,13 @@ fn firmware(stages: &Stages) -> Result<Vec<(String, Content)>, Error> {
         }
     }
     Ok(found)
+}
+
+fn programs(stages: &Stages) -> Result<Vec<(String, Content)>, Error> {
+    let Some(unpacked) = &stages.inputs.programs else { return Ok(Vec::new()) };
+    let wanted = stages.board.programs.iter().flat_map(|one| one.files.iter());
+    let wanted: Vec<String> = wanted.map(|path| path.trim_start_matches('/').to_owned()).collect();
+    super::programs::files(unpacked, stages.board.architecture.triplet(), &wanted)
 }
 
 /// Files below a folder, links followed, in sorted order.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::programs::Programs;
 use super::{Error, Place, file};
 use crate::apt::{self, Mirrors, Package, Root, Settings};
 use crate::board::{Architecture, Board};
@@ -56,6 +57,8 @@ pub struct Inputs {
     pub certificates: Unpacked,
     /// Firmware, in the order of the board file.
     pub firmware: Vec<Unpacked>,
+    /// What the board's programs need, if it has any.
+    pub programs: Option<Programs>,
     /// The tools.
     pub tools: Tools,
 }
@@ -65,7 +68,8 @@ impl Inputs {
     pub fn on_node(&self) -> impl Iterator<Item = &Package> {
         let fixed = [&self.kernel, &self.boot_loader, &self.repair, &self.certificates];
         let all = fixed.into_iter().chain(&self.firmware);
-        all.flat_map(|unpacked| [&unpacked.package].into_iter().chain(&unpacked.parts))
+        let all = all.flat_map(|unpacked| [&unpacked.package].into_iter().chain(&unpacked.parts));
+        all.chain(self.programs.iter().flat_map(|programs| &programs.packages))
     }
 }
 
@@ -104,9 +108,15 @@ pub fn gather(
     let firmware = board.firmware.iter().map(|firmware| one(&root, &firmware.package));
     let firmware = firmware.collect::<Result<Vec<_>, _>>()?;
     let tools = root.closure(&toolbox::PACKAGES)?;
+    let programs: Vec<String> =
+        board.programs.iter().map(|one| apt::qualified(&one.package, architecture)).collect();
+    let programs = match programs.as_slice() {
+        [] => Vec::new(),
+        names => root.closure(&names.iter().map(String::as_str).collect::<Vec<_>>())?,
+    };
 
     let fixed = [&kernel, &boot_loader, &repair, &certificates];
-    let all = fixed.into_iter().chain(&parts).chain(&firmware).chain(&tools);
+    let all = fixed.into_iter().chain(&parts).chain(&firmware).chain(&tools).chain(&programs);
     let all = all.chain(headers.iter().flat_map(|(one, parts)| [one].into_iter().chain(parts)));
     root.fetch(&all.cloned().collect::<Vec<_>>())?;
     let unpacked_with = |package: Package, parts: Vec<Package>| -> Result<Unpacked, Error> {
@@ -127,6 +137,7 @@ pub fn gather(
         repair: unpacked(repair)?,
         certificates: unpacked(certificates)?,
         firmware: firmware.into_iter().map(unpacked).collect::<Result<_, _>>()?,
+        programs: unpack_programs(programs, &root, steps)?,
         tools: unpack_tools(tools, &root, steps)?,
     })
 }
@@ -142,6 +153,18 @@ fn kernel_headers(
     let parts = apt::header_parts(&headers);
     let parts = parts.iter().map(|name| of_host(name)).collect::<Result<Vec<_>, _>>()?;
     Ok((headers, parts))
+}
+
+fn unpack_programs(
+    packages: Vec<Package>,
+    root: &Root,
+    steps: &Steps,
+) -> Result<Option<Programs>, Error> {
+    if packages.is_empty() {
+        return Ok(None);
+    }
+    let folder = unpack_all(&packages, "programs", root, steps)?;
+    Ok(Some(Programs { packages, folder }))
 }
 
 /// Gets the tools alone.

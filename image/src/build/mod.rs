@@ -10,6 +10,7 @@ mod manifest;
 mod outputs;
 mod own_kernel;
 mod own_modules;
+mod programs;
 mod sbom;
 mod source;
 mod stages;

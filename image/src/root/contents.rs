@@ -21,6 +21,8 @@ pub struct Contents {
     pub modules: Vec<(String, Content)>,
     /// Firmware, with paths below `/usr/lib/firmware`.
     pub firmware: Vec<(String, Content)>,
+    /// Programs and the libraries they need, with paths below the root.
+    pub programs: Vec<(String, Content)>,
 }
 
 /// Folders that something is mounted on, and links into what is writable.
@@ -69,6 +71,8 @@ pub fn root_tree(contents: &Contents) -> Tree {
         ("usr/sbin/init", "holm-init"),
         // The kernel asks for modules by this path.
         ("usr/sbin/modprobe", "holm-init"),
+        // And for the end by this one, when it is too hot.
+        ("usr/sbin/poweroff", "holm-init"),
     ] {
         tree.link(link, target);
     }
@@ -80,6 +84,13 @@ pub fn root_tree(contents: &Contents) -> Tree {
         .text("etc/group", GROUP)
         .text("etc/hosts", HOSTS)
         .text("etc/nsswitch.conf", NSSWITCH);
+    for (path, content) in &contents.programs {
+        tree.file(path, 0o755, content.clone());
+    }
+    // The loader of x86-64 programs is known by this name.
+    if contents.programs.iter().any(|(path, _)| path.starts_with("usr/lib64/")) {
+        tree.link("lib64", "usr/lib64");
+    }
     let certificates = Content::Bytes(contents.certificates.clone());
     tree.file("etc/ssl/certs/ca-certificates.crt", 0o644, certificates);
     let modules = format!("usr/lib/modules/{}", contents.kernel_release);
@@ -109,6 +120,7 @@ mod tests {
             kernel_release: "6.12".into(),
             modules: vec![("kernel/fs/ext4.ko".into(), bytes("ext4"))],
             firmware: vec![("rtl_nic/a.fw".into(), bytes("fw"))],
+            programs: Vec::new(),
         }
     }
 
@@ -126,7 +138,22 @@ mod tests {
         let link = |target: &str| Some(Node::Link { target: target.to_owned() });
         assert_eq!(tree.get("usr/sbin/init").cloned(), link("holm-init"));
         assert_eq!(tree.get("usr/sbin/modprobe").cloned(), link("holm-init"));
+        assert_eq!(tree.get("usr/sbin/poweroff").cloned(), link("holm-init"));
         assert_eq!(tree.get("sbin").cloned(), link("usr/sbin"));
+    }
+
+    #[test]
+    fn programs_of_a_board_find_their_loader() {
+        let bytes = |text: &str| Content::Bytes(text.as_bytes().to_vec());
+        let programs = vec![
+            ("usr/sbin/wpa_supplicant".to_owned(), bytes("program")),
+            ("usr/lib64/ld-linux-x86-64.so.2".to_owned(), bytes("loader")),
+        ];
+        let tree = root_tree(&Contents { programs, ..contents() });
+        let file = Node::File { mode: 0o755, content: bytes("program") };
+        assert_eq!(tree.get("usr/sbin/wpa_supplicant"), Some(&file));
+        assert_eq!(tree.get("lib64"), Some(&Node::Link { target: "usr/lib64".to_owned() }));
+        assert_eq!(root_tree(&contents()).get("lib64"), None);
     }
 
     #[test]

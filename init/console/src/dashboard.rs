@@ -23,6 +23,8 @@ pub enum Page {
     Pods,
     /// One log.
     Logs,
+    /// How to set the node up, while it has no document.
+    Setup,
 }
 
 const PAGES: [Page; 3] = [Page::Overview, Page::Pods, Page::Logs];
@@ -44,7 +46,7 @@ pub enum Asked {
 ///
 /// | key                    | does                                             |
 /// |------------------------|--------------------------------------------------|
-/// | 1, 2, 3                | that page                                        |
+/// | 1, 2, 3, 4             | that page                                        |
 /// | Tab                    | the next page                                    |
 /// | left, right            | the next log, on the page of logs                |
 /// | up, down, page up, …   | scrolls, on the pages of pods and logs           |
@@ -64,6 +66,11 @@ impl Default for Dashboard {
 }
 
 impl Dashboard {
+    /// One that begins with how to set the node up.
+    pub fn of_set_up() -> Self {
+        Self { page: Page::Setup, ..Self::default() }
+    }
+
     /// Takes a key.
     pub fn press(&mut self, key: Key) -> Asked {
         let back = self.page == Page::Logs;
@@ -72,6 +79,7 @@ impl Dashboard {
             Key::Letter('r' | 'R') => return Asked::Repaint,
             Key::Letter('1') => self.turn_to(Page::Overview),
             Key::Letter('2') => self.turn_to(Page::Pods),
+            Key::Letter('4') => self.turn_to(Page::Setup),
             Key::Letter('3' | 'l' | 'L') => self.turn_to(Page::Logs),
             Key::Tab => {
                 let at = PAGES.iter().position(|page| *page == self.page).unwrap_or(0);

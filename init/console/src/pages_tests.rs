@@ -96,6 +96,23 @@ fn log_shows_its_end_and_scrolls_back() {
 }
 
 #[test]
+fn node_without_a_document_shows_where_to_enter_one() {
+    let (state, _) = recorded();
+    let state = State { setup: "http://192.168.1.10/ABCDEFGHJK".into(), ..state };
+    let draw = |size| letters(&Dashboard::of_set_up().draw(&state, &[], size, false));
+    compare("setup-80x25.txt", &draw(Size::new(80, 25)));
+    // Where the code has no room the address has.
+    let small = draw(Size::new(40, 12));
+    assert!(
+        small.contains("http://192.168.1.10/ABCDEFGHJK") && !small.contains('\u{2588}'),
+        "{small}"
+    );
+    let state = State { setup: String::new(), ..state };
+    let gone = letters(&Dashboard::of_set_up().draw(&state, &[], Size::new(80, 25), false));
+    assert!(gone.contains("Network"), "{gone}");
+}
+
+#[test]
 fn node_of_which_nothing_is_known_has_a_page() {
     let state = State { unknown: Some("no such file".into()), ..State::default() };
     let page = letters(&Dashboard::default().draw(&state, &[], Size::new(80, 25), true));

@@ -92,6 +92,7 @@ fn foreground(colour: Color) -> Option<u8> {
         Color::Red => Some(31),
         Color::Green => Some(32),
         Color::Yellow => Some(33),
+        Color::White => Some(97),
         _ => None,
     }
 }

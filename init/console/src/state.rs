@@ -15,6 +15,8 @@ pub struct State {
     pub slot: String,
     /// What the updater is doing; empty when nobody says.
     pub update: String,
+    /// Where a document can be entered; empty when nowhere.
+    pub setup: String,
     /// Since the kernel started.
     pub uptime: Duration,
     /// When it became ready, counted from the kernel's start.

@@ -27,6 +27,8 @@ pub struct Known {
     pub entries: Vec<String>,
     /// `/run/holm/update.json`
     pub update: String,
+    /// `/run/holm/provision.json`
+    pub provision: String,
     /// `/run/holm/network.json`
     pub network: String,
     /// `/run/holm/pods.json`
@@ -54,6 +56,7 @@ pub fn read(known: &Known, messages: &Messages) -> State {
         board: release("VARIANT_ID").unwrap_or_default(),
         slot: slot(&known.cmdline, &known.entries),
         update: update(&known.update),
+        setup: setup(&known.provision),
         uptime: uptime(&known.uptime),
         load: known.loadavg.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
         memory: memory(&known.meminfo),
@@ -126,6 +129,16 @@ struct Update {
 
 fn update(text: &str) -> String {
     serde_json::from_str(text).map(|update: Update| clean(&update.summary)).unwrap_or_default()
+}
+
+/// The page for entering a document.
+#[derive(Deserialize)]
+struct Provision {
+    url: String,
+}
+
+fn setup(text: &str) -> String {
+    serde_json::from_str(text).map(|page: Provision| clean(&page.url)).unwrap_or_default()
 }
 
 #[derive(Deserialize)]

@@ -23,6 +23,8 @@ pub(crate) struct Candidate {
 /// The document in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
+    /// What the one that was found is called; empty for another.
+    pub(crate) name: String,
     /// Its text.
     pub(crate) text: String,
     /// What it says.
@@ -78,8 +80,8 @@ pub(crate) fn choose(found: Found, last_good: Option<LastGood>) -> Choice {
     // as good as none.
     let mut fallback = last_good.and_then(|LastGood { folder, text }| {
         let config = holm_config::parse(&text, "last-good.toml").ok()?;
-        let (problems, source) = (Vec::new(), Source::LastGood);
-        Some(Choice { text, config, folder, problems, source })
+        let (name, problems, source) = (String::new(), Vec::new(), Source::LastGood);
+        Some(Choice { name, text, config, folder, problems, source })
     });
     let candidate = match found {
         Found::Document(candidate) => Some(candidate),
@@ -94,15 +96,16 @@ pub(crate) fn choose(found: Found, last_good: Option<LastGood>) -> Choice {
         }
     };
     if let Some(candidate) = candidate {
-        let folder = candidate.folder;
+        let (name, folder) = (candidate.name.clone(), candidate.folder);
         match read(candidate) {
             Ok((text, config)) => {
-                return Choice { text, config, folder, problems, source: Source::Found };
+                return Choice { name, text, config, folder, problems, source: Source::Found };
             }
             Err(reasons) => problems.extend(reasons),
         }
     }
     let choice = fallback.unwrap_or_else(|| Choice {
+        name: String::new(),
         text: String::new(),
         config: NodeConfig::default(),
         folder: BOOT,

@@ -4,16 +4,22 @@
 
 mod base64;
 mod choice;
-mod last_good;
+mod hardware;
+pub(crate) mod last_good;
 pub(crate) mod settings;
-mod sources;
+pub(crate) mod sources;
 pub(crate) mod sysctls;
+mod trial;
 
 use crate::durable;
 use crate::identity;
-use crate::kmsg;
+use crate::kmsg::{self, Level};
 use crate::modules::drivers;
+use crate::provision::kept::Kept;
+use crate::provision::{self, volumes};
+use crate::reset;
 use choice::{Choice, Source};
+use holm_provision::Verdict;
 use last_good::LastGood;
 use settings::Settings;
 use std::path::Path;
@@ -27,9 +33,20 @@ const MOST_PROBLEMS: usize = 10;
 
 /// Does it all, and gives what PID 1 needs to know.
 pub(crate) fn apply() -> Result<Settings, String> {
-    let found = sources::find();
+    let kept = Kept::of_node();
+    let (news, problems_of_volumes) = volumes::collect(provision::wanted(), &kept);
+    for line in news.iter().chain(&problems_of_volumes) {
+        kmsg::announce(line);
+    }
+    let places = sources::find();
+    let needs_provision = provision::is_needed(&kept, &places);
+    let (found, line) = places.choose();
+    kmsg::log(Level::Info, &line);
     let last_good = std::fs::read_to_string(LAST_GOOD).ok().map(|kept| LastGood::decode(&kept));
-    let Choice { text, config, folder, problems, source } = choice::choose(found, last_good);
+    let is_new = last_good.is_none();
+    let (choice, verdict) =
+        trial::judge(choice::choose(found, last_good.clone()), last_good, &kept);
+    let Choice { text, config, folder, problems, source, .. } = choice;
     let mut complaints = Vec::new();
     if !problems.is_empty() {
         for problem in problems.iter().take(MOST_PROBLEMS) {
@@ -50,7 +67,7 @@ pub(crate) fn apply() -> Result<Settings, String> {
     };
     let text_of = |error: std::io::Error| error.to_string();
     check(IN_FORCE, keep(Path::new(IN_FORCE), &text).map_err(text_of));
-    if source == Source::Found {
+    if source == Source::Found && verdict == Verdict::Take {
         // Flushed before anybody acts on it.
         let kept = LastGood::encode(folder, &text);
         check(LAST_GOOD, keep(Path::new(LAST_GOOD), &kept).map_err(text_of));
@@ -59,6 +76,8 @@ pub(crate) fn apply() -> Result<Settings, String> {
         check("host name", identity::set_hostname(name).map_err(text_of));
     }
     check("kernel modules", drivers::load_needed(&config.kernel.modules));
+    check("hardware", hardware::apply(&config.hardware));
+    check("factory reset", reset::look(&config.reset, is_new));
     let (waiting, set) = sysctls::apply(&config.kernel.sysctls);
     check("kernel settings", set);
     if !waiting.is_empty() {
@@ -71,6 +90,9 @@ pub(crate) fn apply() -> Result<Settings, String> {
         log_max_size: config.log.max_size,
         log_files: config.log.files,
         console: config.console.is_on(),
+        provision: needs_provision || verdict == Verdict::Try,
+        wifi: !config.wifi.is_empty(),
+        early_seconds: (config.reset.power_cycles > 0).then_some(config.reset.early.as_secs()),
         complaint: (!complaints.is_empty()).then(|| complaints.join("; ")),
     })
 }

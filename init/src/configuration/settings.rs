@@ -15,6 +15,15 @@ pub(crate) struct Settings {
     pub(crate) log_files: u32,
     /// Whether any terminal may show the dashboard.
     pub(crate) console: bool,
+    /// Whether there is something for the task that looks after the document.
+    #[serde(default)]
+    pub(crate) provision: bool,
+    /// How long a start lasts that has not ended early, where that is counted.
+    #[serde(default)]
+    pub(crate) early_seconds: Option<u64>,
+    /// Whether there are wireless networks to join.
+    #[serde(default)]
+    pub(crate) wifi: bool,
     /// What was wrong, if anything was.
     pub(crate) complaint: Option<String>,
 }
@@ -27,6 +36,9 @@ impl Default for Settings {
             log_max_size: 1 << 20,
             log_files: 4,
             console: true,
+            provision: false,
+            early_seconds: None,
+            wifi: false,
             complaint: None,
         }
     }

@@ -1,10 +1,12 @@
-//! The places where a node document may be, the first that has one winning:
-//! QEMU's fw_cfg, the kernel command line, the boot partition, the state
-//! partition. Reads only.
+//! The places where a node document may be. Reads only; which of them wins,
+//! `holm_provision` says.
 
 use super::base64;
 use super::choice::{BOOT, Candidate, Found, STATE};
 use crate::cmdline::Cmdline;
+use crate::provision::kept::{Kept, Source};
+use holm_config::Provisioning;
+use holm_provision::{Place, rank};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -12,32 +14,89 @@ use std::path::Path;
 /// A document longer than this is refused by its parser, too.
 const LONGEST: u64 = 64 << 10;
 const ARGUMENT: &str = "holm.config";
+/// Asks for the page for entering a document.
+const PAGE: &str = "holm.page";
+const FIRMWARE: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/holm/holm.toml/raw";
 
-/// File, folder that its paths are relative to, what it is called.
-const FILES: [(&str, &str, &str); 3] = [
-    ("/sys/firmware/qemu_fw_cfg/by_name/opt/holm/holm.toml/raw", BOOT, "fw_cfg:opt/holm/holm.toml"),
-    ("/boot/holm.toml", BOOT, "/boot/holm.toml"),
-    ("/state/holm.toml", STATE, "/state/holm.toml"),
-];
-
-/// The document, if there is any.
-pub(crate) fn find() -> Found {
-    let cmdline = Cmdline::read().unwrap_or_default();
-    let [fw_cfg, boot, state] =
-        FILES.map(|(path, folder, name)| from_file(Path::new(path), folder, name));
-    first([fw_cfg, from_argument(&cmdline), boot, state], is_mounted(Path::new(BOOT)))
+/// The documents that there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Places {
+    found: Vec<(Place, Candidate)>,
+    boot_is_there: bool,
+    asks_for_page: bool,
 }
 
-/// The order above is the precedence: what whoever starts the machine says beats
-/// what lies on its disk. Without the boot partition nobody knows whether there is
-/// one that beats that of the state partition.
-fn first([fw_cfg, argument, boot, state]: [Option<Candidate>; 4], boot_is_there: bool) -> Found {
-    match (fw_cfg.or(argument).or(boot), state) {
-        (Some(candidate), _) => Found::Document(candidate),
-        (None, state) if !boot_is_there => Found::Unseen(state),
-        (None, Some(candidate)) => Found::Document(candidate),
-        (None, None) => Found::Nothing,
+/// Looks at every place.
+pub(crate) fn find() -> Places {
+    let cmdline = Cmdline::read().unwrap_or_default();
+    let kept = Kept::of_node();
+    let of_boot = |path: &Path, place: Place| from_file(path, BOOT, place.name());
+    let all = [
+        (Place::Firmware, of_boot(Path::new(FIRMWARE), Place::Firmware)),
+        (Place::Argument, from_argument(&cmdline)),
+        (Place::Stick, of_boot(&kept.document(Source::Stick), Place::Stick)),
+        (Place::Boot, of_boot(Path::new("/boot/holm.toml"), Place::Boot)),
+        (Place::Seed, of_boot(&kept.document(Source::Seed), Place::Seed)),
+        (Place::Url, of_boot(&kept.document(Source::Url), Place::Url)),
+        (Place::State, from_file(Path::new("/state/holm.toml"), STATE, Place::State.name())),
+    ];
+    let found = all.into_iter().filter_map(|(place, candidate)| Some((place, candidate?)));
+    Places {
+        found: found.collect(),
+        boot_is_there: is_mounted(Path::new(BOOT)),
+        asks_for_page: cmdline.value(PAGE) == Some("on"),
     }
+}
+
+impl Places {
+    /// The document to take, and a line about it and the others. Without the boot
+    /// partition nobody knows whether there is one that beats those after it.
+    pub(crate) fn choose(self) -> (Found, String) {
+        let found = self.found.into_iter().map(|(place, candidate)| (place, (place, candidate)));
+        let ranked = rank(found.collect(), |(place, c): &(Place, _)| leads_elsewhere(*place, c));
+        let line = ranked.line();
+        let found = match ranked.winner {
+            Some((place, (_, candidate))) if place > Place::Boot && !self.boot_is_there => {
+                Found::Unseen(Some(candidate))
+            }
+            Some((_, (_, candidate))) => Found::Document(candidate),
+            None if !self.boot_is_there => return (Found::Unseen(None), line),
+            None => Found::Nothing,
+        };
+        (found, line)
+    }
+
+    /// What the document that leads to others says about them: one that came from
+    /// there has no say in it.
+    pub(crate) fn provisioning(&self) -> Provisioning {
+        let local = self.found.iter().filter(|(place, _)| is_local(*place));
+        let read = |(_, candidate): &(Place, Candidate)| {
+            let text = candidate.text.as_ref().ok()?;
+            holm_config::parse(text, "holm.toml").ok().map(|config| config.provisioning)
+        };
+        local.filter_map(read).next().unwrap_or_default()
+    }
+
+    /// Whether the document of a URL has been kept.
+    pub(crate) fn has_url(&self) -> bool {
+        self.found.iter().any(|(place, _)| *place == Place::Url)
+    }
+
+    /// Whether the page for entering a document is asked for, and there is none.
+    pub(crate) fn wants_page(&self) -> bool {
+        let has_whole = self.found.iter().any(|(place, c)| !leads_elsewhere(*place, c));
+        !has_whole && (self.asks_for_page || self.provisioning().page)
+    }
+}
+
+fn is_local(place: Place) -> bool {
+    !matches!(place, Place::Url | Place::State)
+}
+
+fn leads_elsewhere(place: Place, candidate: &Candidate) -> bool {
+    let text = candidate.text.as_deref().unwrap_or_default();
+    let parsed = holm_config::parse(text, "holm.toml");
+    is_local(place) && parsed.is_ok_and(|config| config.provisioning.leads_elsewhere())
 }
 
 /// Whether something is mounted on the folder `path`.
@@ -83,32 +142,59 @@ fn utf8(bytes: Vec<u8>) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn named(name: &str) -> Option<Candidate> {
-        Some(Candidate { name: name.into(), folder: BOOT, text: Ok(String::new()) })
+    fn candidate(place: Place, text: &str) -> (Place, Candidate) {
+        let name = place.name().to_owned();
+        (place, Candidate { name, folder: BOOT, text: Ok(text.to_owned()) })
     }
 
-    #[test]
-    fn whoever_starts_the_machine_beats_its_disk() {
-        let name = |places| match first(places, true) {
+    fn places(found: Vec<(Place, Candidate)>) -> Places {
+        Places { found, boot_is_there: true, asks_for_page: false }
+    }
+
+    fn winner(places: Places) -> Option<String> {
+        match places.choose().0 {
             Found::Document(candidate) => Some(candidate.name),
             Found::Nothing => None,
             Found::Unseen(_) => panic!("the boot partition is there"),
-        };
-        let all = [named("fw_cfg"), named("argument"), named("boot"), named("state")];
-        assert_eq!(name(all), Some("fw_cfg".into()));
-        assert_eq!(name([None, None, named("boot"), named("state")]), Some("boot".into()));
-        assert_eq!(name([None, None, None, None]), None);
+        }
+    }
+
+    const STUB: &str = "[provisioning]\npage = true\n";
+
+    #[test]
+    fn whoever_starts_the_machine_beats_its_disk() {
+        let all = [Place::State, Place::Boot, Place::Argument, Place::Firmware];
+        let all = all.map(|place| candidate(place, ""));
+        assert_eq!(winner(places(all.to_vec())), Some("fw_cfg:opt/holm/holm.toml".into()));
+        assert_eq!(winner(places(all[..2].to_vec())), Some("/boot/holm.toml".into()));
+        assert_eq!(winner(places(Vec::new())), None);
+    }
+
+    #[test]
+    fn document_that_leads_elsewhere_gives_way_and_asks_for_the_page() {
+        let stub = candidate(Place::Boot, STUB);
+        let alone = places(vec![stub.clone()]);
+        assert!(alone.wants_page() && alone.provisioning().page);
+        assert_eq!(winner(alone), Some("/boot/holm.toml".into()));
+        // One that was entered may say what it likes.
+        let both = places(vec![stub, candidate(Place::State, STUB)]);
+        assert!(!both.wants_page());
+        assert_eq!(winner(both), Some("/state/holm.toml".into()));
+        let whole = Places { asks_for_page: true, ..places(vec![candidate(Place::Boot, "")]) };
+        assert!(!whole.wants_page());
+        assert!(Places { asks_for_page: true, ..places(Vec::new()) }.wants_page());
+        assert!(!places(Vec::new()).wants_page());
     }
 
     #[test]
     fn without_the_boot_partition_nothing_is_known_of_its_document() {
-        let first = |places| first(places, false);
-        assert_eq!(first([None, None, None, None]), Found::Unseen(None));
-        let state = named("state");
-        assert_eq!(first([None, None, None, state.clone()]), Found::Unseen(state.clone()));
-        let argument = named("argument");
-        let found = first([None, argument.clone(), None, state]);
-        assert_eq!(Some(found), argument.map(Found::Document));
+        let unseen = |found| Places { boot_is_there: false, ..places(found) }.choose().0;
+        assert_eq!(unseen(vec![]), Found::Unseen(None));
+        let (_, state) = candidate(Place::State, "");
+        assert_eq!(unseen(vec![(Place::State, state.clone())]), Found::Unseen(Some(state)));
+        let (_, argument) = candidate(Place::Argument, "");
+        let found = unseen(vec![(Place::Argument, argument.clone())]);
+        assert_eq!(found, Found::Document(argument));
         assert!(is_mounted(Path::new("/proc")));
         assert!(!is_mounted(Path::new("/proc/self")) && !is_mounted(Path::new("/nonexistent")));
     }

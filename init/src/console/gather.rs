@@ -77,6 +77,7 @@ impl Gather {
             cmdline: text("proc/cmdline"),
             entries: names(&self.root.join("boot/EFI/Linux")),
             update: text("run/holm/update.json"),
+            provision: text("run/holm/provision.json"),
             network: text("run/holm/network.json"),
             pods: text("run/holm/pods.json"),
             loadavg: text("proc/loadavg"),

@@ -32,6 +32,7 @@ pub(crate) struct Terminal {
     size: Size,
     pending: Vec<u8>,
     must_draw: bool,
+    is_fresh: bool,
     shown_by_kernel: u64,
     is_gone: bool,
 }
@@ -72,6 +73,7 @@ impl Terminal {
             size: USUAL,
             pending: Vec::new(),
             must_draw: false,
+            is_fresh: false,
             shown_by_kernel: 0,
             is_gone: false,
         })
@@ -165,6 +167,7 @@ impl Terminal {
             Step::Show => {
                 self.screen.forget();
                 self.dashboard = Dashboard::default();
+                self.is_fresh = true;
                 self.pending = SHOW.to_vec();
                 if !self.measure() {
                     self.pending.extend_from_slice(SIZE_QUESTION);
@@ -214,6 +217,10 @@ impl Terminal {
             return;
         }
         self.must_draw = false;
+        // A node without a document has nothing more urgent to say.
+        if std::mem::take(&mut self.is_fresh) && !state.setup.is_empty() {
+            self.dashboard = Dashboard::of_set_up();
+        }
         if shown_by_kernel != self.shown_by_kernel {
             self.shown_by_kernel = shown_by_kernel;
             self.screen.forget();

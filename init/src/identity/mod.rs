@@ -30,7 +30,8 @@ pub(crate) fn set_up() -> Result<(), String> {
     // Before the machine id, which may have to be made of random numbers.
     check("random seed", seed::use_up_and_renew());
     // Before anybody looks at a certificate.
-    match floor::lift(&mut SystemClock, Path::new(floor::OS_RELEASE), Path::new(SAVED)) {
+    // The battery-backed clock may have no driver yet; the service `time` looks at it.
+    match floor::lift(&mut SystemClock, Path::new(floor::OS_RELEASE), Path::new(SAVED), None) {
         Ok(Some(lifted)) => kmsg::announce(&lifted.to_string()),
         Ok(None) => {}
         Err(error) => {

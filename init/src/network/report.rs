@@ -43,6 +43,8 @@ pub(crate) struct Report {
     ntp: Vec<IpAddr>,
     /// The host name from DHCP, when the document allows it.
     hostname: Option<String>,
+    /// The URL of a node document from DHCP.
+    provisioning: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -108,6 +110,7 @@ pub(crate) fn report(
     Report {
         gateways: gateways(&links, observed),
         hostname: leases().find_map(|lease| lease.hostname.clone()).filter(|_| allow_hostname),
+        provisioning: leases().find_map(|lease| lease.provisioning.clone()),
         links: links.iter().map(|(link, client)| link_report(link, client, observed)).collect(),
         addresses,
         dns,

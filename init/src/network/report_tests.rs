@@ -44,6 +44,7 @@ fn lease(last: u8) -> Lease {
         search: vec![format!("d{last}.example")],
         ntp: vec![[192, 0, 2, 123].into()],
         hostname: Some(format!("node-{last}")),
+        provisioning: Some(format!("http://192.0.2.{last}/holm.toml")),
         mtu: None,
         times: None,
     }
@@ -86,6 +87,7 @@ fn servers_of_a_link_with_carrier_come_first_and_none_twice() {
     assert_eq!(json["dns"], json!(["192.0.2.11", "192.0.2.53", "192.0.2.10"]));
     assert_eq!(json["search"], json!(["d11.example", "d10.example"]));
     assert_eq!(json["ntp"], json!(["192.0.2.123"]));
+    assert_eq!(json["provisioning"], json!("http://192.0.2.11/holm.toml"));
     assert_eq!(json["addresses"], json!(["192.0.2.11", "192.0.2.10"]));
     assert_eq!(json["gateways"][0], json!({"address": "192.0.2.1", "link": "eth0", "metric": 102}));
     assert_eq!(json["gateways"].as_array().map(Vec::len), Some(2));

@@ -44,6 +44,7 @@ fn lease() -> Lease {
         search: vec![],
         ntp: vec![],
         hostname: None,
+        provisioning: None,
         mtu: Some(1400),
         times: Some(Times { renew: Moment(1), rebind: Moment(2), expire: Moment(3000) }),
     }

@@ -16,11 +16,13 @@ pub(crate) enum Name {
     Log,
     /// Shows the dashboard on screen and serial lines.
     Console,
+    /// Joins wireless networks.
+    Wifi,
 }
 
 /// All services, in the order in which they are listed.
-pub(crate) const NAMES: [Name; 5] =
-    [Name::Network, Name::Time, Name::Agent, Name::Log, Name::Console];
+pub(crate) const NAMES: [Name; 6] =
+    [Name::Network, Name::Time, Name::Agent, Name::Log, Name::Console, Name::Wifi];
 
 impl Name {
     /// Its name, on the console and on disk.
@@ -31,6 +33,7 @@ impl Name {
             Self::Agent => "agent",
             Self::Log => "log",
             Self::Console => "console",
+            Self::Wifi => "wifi",
         }
     }
 
@@ -49,6 +52,7 @@ impl Name {
                 Self::Agent => &["agent"],
                 Self::Log => &["log"],
                 Self::Console => &["console"],
+                Self::Wifi => &["wifi"],
             },
             watchdog: Some(Duration::from_secs(60)),
             start_limit: Some(Duration::from_secs(60)),
@@ -71,6 +75,10 @@ impl Name {
                 ..of_init
             },
             Self::Log => {
+                Spec { watchdog: None, start_limit: None, ready_on_start: true, ..of_init }
+            }
+            // It becomes a program of Debian's, which says nothing.
+            Self::Wifi => {
                 Spec { watchdog: None, start_limit: None, ready_on_start: true, ..of_init }
             }
             // The first to go when memory is short: it comes back.

@@ -47,6 +47,12 @@ pub(crate) enum Purpose {
     Phase(Phase),
     /// Drivers for devices that came later.
     Hotplug,
+    /// Documents of volumes that came later.
+    Volumes,
+    /// What is to be done about the node document while the node runs.
+    Provision,
+    /// Notes that this start has lasted.
+    Lasted,
     /// What an earlier kernel said when it died.
     Crashes,
     /// The end of a shutdown.
@@ -86,6 +92,12 @@ pub(crate) struct Node {
     pub(crate) aliases: BTreeSet<String>,
     pub(crate) buttons: PowerButtons,
     pub(crate) devices_lost: bool,
+    /// Whether a volume has come that may bring a document.
+    pub(crate) volume_came: bool,
+    /// Starts of the task that looks after the node document.
+    pub(crate) provisions: u32,
+    /// When this start has lasted, unless it is noted already.
+    pub(crate) lasts: Option<Moment>,
     pub(crate) may_hotplug: bool,
     /// What runs in the agent's place, and ends the node when it ends well.
     pub(crate) stand_in: Option<StandIn>,
@@ -121,6 +133,9 @@ impl Node {
             aliases: BTreeSet::new(),
             buttons: PowerButtons::default(),
             devices_lost: false,
+            volume_came: false,
+            provisions: 0,
+            lasts: None,
             may_hotplug: false,
             stand_in: None,
             signals: signals.ok(),
@@ -220,7 +235,8 @@ impl Node {
         let pet = self.watchdog.as_ref().map(|_| self.next_pet);
         let down = self.shutdown.as_ref().map(Shutdown::deadline);
         let connections = self.control.deadline();
-        let known = services.chain(tasks).chain(pet).chain(down).chain(connections);
+        let lasts = self.lasts;
+        let known = services.chain(tasks).chain(lasts).chain(pet).chain(down).chain(connections);
         let soonest = known.chain(self.boot.deadline()).min();
         soonest.unwrap_or(Moment::MAX).min(now() + LONGEST_SLEEP)
     }
@@ -241,6 +257,9 @@ impl Node {
     fn take_uevents(&mut self) {
         loop {
             match self.devices.as_ref().map_or(Next::Nothing, Listener::next) {
+                Next::Event(event) if event.action == "add" && event.subsystem == "block" => {
+                    self.volume_came = true;
+                }
                 Next::Event(event) if event.action == "add" && !event.alias.is_empty() => {
                     self.devices_lost |= self.aliases.len() >= MOST_ALIASES;
                     if !self.devices_lost {

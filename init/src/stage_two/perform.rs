@@ -22,6 +22,9 @@ use std::time::Duration;
 
 const HOTPLUG_LIMIT: Duration = Duration::from_secs(120);
 const UNMOUNT_LIMIT: Duration = Duration::from_secs(20);
+const VOLUMES_LIMIT: Duration = Duration::from_secs(60);
+/// A task that fails so often is not started again until the next boot.
+const MOST_PROVISIONS: u32 = 5;
 
 impl Node {
     /// Lets every machine see that time has passed.
@@ -37,6 +40,7 @@ impl Node {
             }
         }
         self.hotplug(now);
+        self.look_at_document(now);
         self.look_after_health(now);
         self.go_down(now);
     }
@@ -58,6 +62,32 @@ impl Node {
             }
         }
         self.show_console(now);
+    }
+
+    /// Starts what looks after the node document: volumes that came, its trial and
+    /// its sources elsewhere once the boot is over, and the end of the early start.
+    fn look_at_document(&mut self, now: Moment) {
+        if self.shutdown.is_some() {
+            return;
+        }
+        if self.lasts.is_some_and(|moment| now >= moment) {
+            self.lasts = None;
+            self.start_task("early-end", [], Purpose::Lasted, VOLUMES_LIMIT);
+        }
+        let is_over = self.boot.ready_at().is_some() || !self.boot.failures().is_empty();
+        if !is_over || !self.boot.has_started(Phase::Agent) {
+            return;
+        }
+        if std::mem::take(&mut self.settings.provision) {
+            self.provisions += 1;
+            let none = Duration::from_millis(u64::MAX / 2);
+            self.start_task("provision", [], Purpose::Provision, none);
+        }
+        let busy = self.tasks.iter().any(|(_, purpose)| *purpose == Purpose::Volumes);
+        if self.volume_came && !busy {
+            self.volume_came = false;
+            self.start_task("volumes", [], Purpose::Volumes, VOLUMES_LIMIT);
+        }
     }
 
     /// Starts the dashboard once the boot is over or has failed in part: until then
@@ -219,10 +249,17 @@ impl Node {
         }
         match purpose {
             Purpose::Phase(phase) => self.phase_task_ended(phase, outcome),
-            Purpose::Hotplug | Purpose::Unmount | Purpose::Crashes if outcome.succeeded => {}
+            _ if outcome.succeeded => {}
             Purpose::Crashes => kmsg::announce(&format!("crash records: {}", outcome.text)),
             Purpose::Hotplug => Self::note(&format!("drivers: {}", outcome.text)),
             Purpose::Unmount => kmsg::announce(&format!("unmount: {}", outcome.text)),
+            Purpose::Volumes => kmsg::announce(&format!("volumes: {}", outcome.text)),
+            Purpose::Lasted => Self::note(&format!("starts: {}", outcome.text)),
+            Purpose::Provision => {
+                kmsg::announce(&format!("node document: {}", outcome.text));
+                // Started anew by the next turn of the loop, unless that is no use.
+                self.settings.provision = self.provisions < MOST_PROVISIONS;
+            }
         }
     }
 
@@ -294,6 +331,7 @@ impl Node {
                 DownAction::StopServices => {
                     self.service_event(Name::Network, Event::Stop, now());
                     self.service_event(Name::Time, Event::Stop, now());
+                    self.service_event(Name::Wifi, Event::Stop, now());
                 }
                 DownAction::TerminateAll => {
                     self.service_event(Name::Log, Event::Stop, now());
@@ -323,6 +361,6 @@ fn phase_of(name: Name) -> Option<Phase> {
         Name::Network => Some(Phase::Network),
         Name::Time => Some(Phase::Time),
         Name::Agent => Some(Phase::Agent),
-        Name::Log | Name::Console => None,
+        Name::Log | Name::Console | Name::Wifi => None,
     }
 }

@@ -3,7 +3,7 @@
 use super::node::{Node, Purpose, StandIn};
 use super::unit::Unit;
 use crate::boot::{Event as BootEvent, How, Phase};
-use crate::clock::now;
+use crate::clock::{Moment, now};
 use crate::cmdline::Cmdline;
 use crate::configuration::settings::Settings;
 use crate::control::Control;
@@ -138,8 +138,13 @@ impl Node {
             ("HOLM_CONFIG_DIR", self.settings.folder.clone()),
         ];
         self.set_watchdog();
+        self.lasts =
+            self.settings.early_seconds.map(|early| Moment(0) + Duration::from_secs(early));
         // The disks are there, or what stands in for them.
         self.service_event(Name::Log, Event::Start, now());
+        if self.settings.wifi {
+            self.service_event(Name::Wifi, Event::Start, now());
+        }
         self.start_task("crashes", [], Purpose::Crashes, CRASHES_LIMIT);
     }
 }

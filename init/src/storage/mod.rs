@@ -15,6 +15,7 @@ use crate::device::uevent::Listener;
 use crate::device::wait::wait_for;
 use crate::kmsg;
 use crate::modules::drivers;
+use crate::reset;
 use attach::{Attach, Outcome, Step};
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CStr;
@@ -94,6 +95,9 @@ pub(crate) fn prepare() -> Result<(), String> {
     }
     if let Err(reason) = find(&listener, &BOOT, root_disk, deadline).and_then(mount_boot) {
         failures.push(format!("boot: {reason}"));
+    }
+    if let Err(reason) = reset::perform() {
+        failures.push(reason);
     }
     for folder in FOLDERS {
         if let Err(error) = std::fs::create_dir_all(folder) {

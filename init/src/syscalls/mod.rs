@@ -4,6 +4,7 @@
 pub(crate) mod device_mapper;
 pub(crate) mod entropy;
 pub(crate) mod ext4;
+pub(crate) mod gpio;
 pub(crate) mod loopback;
 pub(crate) mod memory;
 pub(crate) mod partition;

@@ -30,6 +30,9 @@ pub(crate) enum Known {
     Build,
     /// The last time that this node saved.
     Saved,
+    /// The battery-backed clock: one whose driver is a module comes too late for the kernel,
+    /// which has set its clock by those that it has built in.
+    Rtc,
 }
 
 /// The image's `os-release`.
@@ -47,14 +50,15 @@ impl fmt::Display for Lifted {
         let known = match self.to {
             Known::Build => "when this image was built",
             Known::Saved => "the last time that was saved",
+            Known::Rtc => "the battery-backed clock",
         };
         write!(f, "the clock was {} s behind {known}, and was lifted there", self.by.as_secs())
     }
 }
 
 /// Lifts `clock` to the latest of the time of `os_release` (its modification time is the image's
-/// build) and the time in the file `saved`. `None` when the clock is past both. A file that is
-/// missing or damaged is as good as none, but the clock is lifted by what the other says.
+/// build), the time in the file `saved`, and what the battery-backed clock shows. `None` when the clock
+/// is past all of them. What is missing or damaged is as good as none; the others lift the clock.
 ///
 /// # Errors
 /// When neither the build's time can be read nor the clock be set.
@@ -62,9 +66,10 @@ pub(crate) fn lift(
     clock: &mut impl Clock,
     os_release: &Path,
     saved: &Path,
+    rtc: Option<i64>,
 ) -> Result<Option<Lifted>, FloorError> {
     let built = built(os_release)?;
-    let (floor, to) = latest(built, saved::read(saved));
+    let (floor, to) = latest(built, saved::read(saved), rtc);
     let by = floor.saturating_sub(clock.now());
     if by <= 0 {
         return Ok(None);
@@ -82,10 +87,12 @@ pub(crate) fn built(os_release: &Path) -> Result<i64, FloorError> {
     Ok(i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX))
 }
 
-fn latest(built: i64, saved: Option<i64>) -> (i64, Known) {
+fn latest(built: i64, saved: Option<i64>, rtc: Option<i64>) -> (i64, Known) {
     let believed =
-        saved.filter(|saved| *saved > built && saved.saturating_sub(built) < LIFE_OF_AN_IMAGE);
-    believed.map_or((built, Known::Build), |saved| (saved, Known::Saved))
+        |time: &(i64, Known)| time.0 > built && time.0.saturating_sub(built) < LIFE_OF_AN_IMAGE;
+    let known = [saved.map(|saved| (saved, Known::Saved)), rtc.map(|rtc| (rtc, Known::Rtc))];
+    let latest = known.into_iter().flatten().filter(believed).max_by_key(|(time, _)| *time);
+    latest.unwrap_or((built, Known::Build))
 }
 
 #[cfg(test)]
@@ -111,7 +118,8 @@ mod tests {
 
         fn lift(&self, clock: &mut ModelClock) -> Option<Known> {
             let folder = self.folder.path();
-            let lifted = lift(clock, &folder.join("os-release"), &folder.join("time")).unwrap();
+            let (release, saved) = (folder.join("os-release"), folder.join("time"));
+            let lifted = lift(clock, &release, &saved, None).unwrap();
             lifted.map(|lifted| lifted.to)
         }
 
@@ -168,7 +176,19 @@ mod tests {
 
     #[test]
     fn an_image_without_os_release_is_an_error_that_names_it() {
-        let error = lift(&mut ModelClock::in_1970(), Path::new("/no/os-release"), Path::new("/no"));
+        let error =
+            lift(&mut ModelClock::in_1970(), Path::new("/no/os-release"), Path::new("/no"), None);
         assert_eq!(error.unwrap_err().to_string(), "reading the time of /no/os-release");
+    }
+
+    #[test]
+    fn battery_backed_clock_lifts_too_unless_it_shows_nonsense() {
+        let later = BUILT + DAY;
+        assert_eq!(latest(BUILT, None, Some(later)), (later, Known::Rtc));
+        assert_eq!(latest(BUILT, Some(later + 1), Some(later)), (later + 1, Known::Saved));
+        assert_eq!(latest(BUILT, Some(later), Some(later + 1)), (later + 1, Known::Rtc));
+        // Its battery is empty, or it has never been set.
+        assert_eq!(latest(BUILT, Some(later), Some(0)), (later, Known::Saved));
+        assert_eq!(latest(BUILT, None, Some(BUILT + LIFE_OF_AN_IMAGE)), (BUILT, Known::Build));
     }
 }

@@ -34,7 +34,8 @@ const RUN: &str = "/run/holm";
 
 /// Runs the service until SIGTERM.
 pub(crate) fn main() -> ExitCode {
-    match floor::lift(&mut SystemClock, Path::new(floor::OS_RELEASE), Path::new(SAVED)) {
+    let (release, saved) = (Path::new(floor::OS_RELEASE), Path::new(SAVED));
+    match floor::lift(&mut SystemClock, release, saved, rtc::read(Path::new(rtc::DEVICE))) {
         Ok(None) => {}
         Ok(Some(lifted)) => eprintln!("time: {lifted}"),
         Err(error) => eprintln!("time: {}", chain(&error)),

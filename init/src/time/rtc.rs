@@ -27,6 +27,13 @@ pub(crate) fn set(device: &Path, now: i64) -> io::Result<bool> {
     Ok(true)
 }
 
+/// What the RTC at `device` shows, in nanoseconds since 1970; none where there is no RTC, or one
+/// that has lost its time.
+pub(crate) fn read(device: &Path) -> Option<i64> {
+    let shown = read_rtc(&File::open(device).ok()?).ok()?;
+    seconds_since_1970(shown).checked_mul(NANOS)
+}
+
 /// Days before each month in a year that begins in March.
 const DAYS_BEFORE: [i64; 12] = [0, 31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337];
 
@@ -101,6 +108,7 @@ mod tests {
     #[test]
     fn a_machine_without_rtc_is_no_error() {
         assert!(!set(Path::new("/dev/no-such-rtc"), 0).unwrap());
+        assert_eq!(read(Path::new("/dev/no-such-rtc")), None);
     }
 
     proptest! {
@@ -125,6 +133,7 @@ mod tests {
                 let shown = seconds_since_1970(read_rtc(&File::open(device).unwrap()).unwrap());
                 assert!((seconds..seconds + 5).contains(&shown), "{shown}");
                 assert!(!set(device, shown * NANOS).unwrap());
+                assert!(read(device).unwrap() >= shown * NANOS);
             }
         }
     }

@@ -4,6 +4,7 @@
 mod logs;
 mod overview;
 mod pods;
+mod setup;
 mod text;
 
 pub(crate) use text::{Text, Tone};
@@ -32,12 +33,15 @@ pub(crate) fn draw(
         return sheet.buffer;
     }
     sheet.bar(0, &title(state));
-    sheet.bar(area.height - 1, &keys(dashboard.page(), size.width));
+    sheet.bar(area.height - 1, &keys(dashboard.page(), size.width, !state.setup.is_empty()));
     let body = Rect::new(0, 1, area.width, area.height - 2);
     match dashboard.page() {
+        // It goes with the page that it leads to.
+        Page::Setup if state.setup.is_empty() => overview::draw(&mut sheet, state, body),
         Page::Overview => overview::draw(&mut sheet, state, body),
         Page::Pods => pods::draw(&mut sheet, state, dashboard.scroll(), body),
         Page::Logs => logs::draw(&mut sheet, dashboard, log, body),
+        Page::Setup => setup::draw(&mut sheet, &state.setup, body),
     }
     sheet.buffer
 }
@@ -85,16 +89,20 @@ fn title(state: &State) -> (String, String) {
     (left, format!("up {}", span(state.uptime)))
 }
 
-fn keys(page: Page, width: u16) -> (String, String) {
+fn keys(page: Page, width: u16, has_setup: bool) -> (String, String) {
     let name = |number, name, this| {
         if page == this { format!("[{number} {name}]") } else { format!(" {number} {name} ") }
     };
-    let left = [
+    let mut left = vec![
         name(1, "Overview", Page::Overview),
         name(2, "Pods", Page::Pods),
         name(3, "Logs", Page::Logs),
     ];
+    if has_setup {
+        left.push(name(4, "Set-up", Page::Setup));
+    }
     let more = match page {
+        Page::Setup => "q Messages",
         Page::Overview => "q Messages",
         Page::Pods => "Up/Down  q Messages",
         Page::Logs if width < 70 => "Arrows  q Messages",

@@ -17,6 +17,8 @@ pub(crate) enum Tone {
     Bad,
     /// The first and the last row.
     Bar,
+    /// A QR code, which is as light as it can be.
+    Code,
 }
 
 impl Tone {
@@ -25,6 +27,8 @@ impl Tone {
         let style = Style::new();
         match self {
             Self::Plain => style,
+            Self::Code if colour => style.fg(Color::White),
+            Self::Code => style,
             Self::Label => style.add_modifier(Modifier::BOLD),
             Self::Bar => style.add_modifier(Modifier::REVERSED),
             Self::Bad if colour => style.fg(Color::Red).add_modifier(Modifier::BOLD),

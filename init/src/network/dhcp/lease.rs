@@ -29,6 +29,9 @@ pub(crate) struct Lease {
     pub(crate) ntp: Vec<Ipv4Addr>,
     /// The name that the network gives this node.
     pub(crate) hostname: Option<String>,
+    /// The URL of a node document.
+    #[serde(default)]
+    pub(crate) provisioning: Option<String>,
     /// The MTU that the network asks for.
     pub(crate) mtu: Option<u16>,
     /// When to renew, rebind and stop; none for a lease without end.
@@ -103,6 +106,7 @@ impl Lease {
             search,
             ntp: options.addresses(options::NTP),
             hostname: options.name(options::HOST_NAME),
+            provisioning: options.text(options::PROVISIONING),
             mtu: options.short(options::MTU).filter(|mtu| *mtu >= SMALLEST_MTU),
             times: (seconds != FOREVER).then(|| {
                 Times::new(asked, seconds, options.word(options::T1), options.word(options::T2))

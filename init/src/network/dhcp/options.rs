@@ -20,6 +20,8 @@ pub(crate) const DOMAIN: u8 = 15;
 pub(crate) const MTU: u8 = 26;
 /// NTP servers.
 pub(crate) const NTP: u8 = 42;
+/// The URL of a node document: of those that every site may use as it likes (RFC 3942).
+pub(crate) const PROVISIONING: u8 = 224;
 /// The address that the client asks for.
 pub(crate) const REQUESTED: u8 = 50;
 /// Seconds that the lease is valid.
@@ -168,6 +170,13 @@ impl Options {
     pub(crate) fn name(&self, code: u8) -> Option<String> {
         let text = std::str::from_utf8(self.0.get(&code)?).ok()?;
         name(text.trim_end_matches('\0'))
+    }
+
+    /// An option that is one printable text without spaces.
+    pub(crate) fn text(&self, code: u8) -> Option<String> {
+        let text = std::str::from_utf8(self.0.get(&code)?).ok()?.trim_end_matches('\0');
+        let is_safe = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic());
+        is_safe.then(|| text.to_owned())
     }
 
     /// The domain search list (RFC 3397): DNS wire format with compression.

@@ -57,6 +57,7 @@ const WANTED: &[u8] = &[
     options::SEARCH,
     options::MTU,
     options::NTP,
+    options::PROVISIONING,
     options::T1,
     options::T2,
 ];

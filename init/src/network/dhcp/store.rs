@@ -96,6 +96,7 @@ mod tests {
             search: vec!["example.com".into()],
             ntp: vec![],
             hostname: None,
+            provisioning: None,
             mtu: Some(1400),
             times: Some(Times { renew: Moment(1), rebind: Moment(2), expire: Moment(3) }),
         }
