@@ -14,6 +14,7 @@ pub mod keys;
 pub mod modules;
 pub mod process;
 pub mod progress;
+pub mod publish;
 pub mod qemu;
 pub mod root;
 pub mod steps;

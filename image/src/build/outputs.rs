@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::contents::Gathered;
-use super::manifest::{self, Facts, Output};
+use super::manifest::{self, Facts, Output, UpdatePart};
 use super::sbom::{self, Metadata};
 use super::stages::{DiskStage, KernelStage, RootStage, Stages, uses};
 use super::{Error, Options, file};
@@ -52,10 +52,11 @@ pub(super) fn publish(
     let folder = image.parent().filter(|path| *path != Path::new("")).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(file("make", folder))?;
     let at = |end: &str| image.with_extension(end);
-    let files: [(&Path, PathBuf); 7] = [
+    let files: [(&Path, PathBuf); 8] = [
         (&made.disk.image, image.clone()),
         (&made.disk.compressed, at("img.zst")),
         (&made.kernel.uki, at("efi")),
+        (&made.kernel.uki_b, at("b.efi")),
         (&made.kernel.boot_loader, at("boot-loader.efi")),
         (&made.root.path, at("root")),
         (&made.contents.kernel, at("vmlinuz")),
@@ -85,6 +86,8 @@ pub(super) fn publish(
         toolchain: &manifest::toolchain(target, &tool),
         files: &input_files(options, &made)?,
         root_hash: &made.root.root_hash,
+        hash_offset: made.root.hash_offset,
+        update_parts: &update_parts(&at),
         command_line: &made.kernel.command_line,
         uses: &uses,
         outputs: &listed,
@@ -96,6 +99,16 @@ pub(super) fn publish(
     let bill = sbom::bill(board, stages.source, packages, &crates, &sbom::checksums(&text));
     write(&at("cdx.json"), &format!("{bill:#}\n"))?;
     Ok(Outputs { compressed: at("img.zst"), uses, notes, image })
+}
+
+/// What an update to this image consists of.
+fn update_parts(at: &impl Fn(&str) -> PathBuf) -> [UpdatePart; 3] {
+    let name = |end| at(end).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    [
+        UpdatePart { kind: "root", slot: None, file: name("root") },
+        UpdatePart { kind: "kernel", slot: Some('a'), file: name("efi") },
+        UpdatePart { kind: "kernel", slot: Some('b'), file: name("b.efi") },
+    ]
 }
 
 fn describe(path: &Path) -> Result<Output, Error> {

@@ -39,6 +39,8 @@ pub struct RootStage {
 #[derive(Debug, Clone)]
 pub struct KernelStage {
     pub(super) uki: PathBuf,
+    /// The same for slot B, which updates bring.
+    pub(super) uki_b: PathBuf,
     pub(super) boot_loader: PathBuf,
     pub(super) command_line: String,
 }
@@ -92,14 +94,14 @@ impl Stages<'_> {
             &contents.initramfs_modules,
             &contents.selection.load,
         );
-        let key = Key::new("initramfs/1")
-            .input("tree", tree.digest())
-            .field("epoch", self.source.epoch.to_le_bytes());
+        let key = Key::new("initramfs/2").input("tree", tree.digest());
         let folder = self.steps.run("initramfs", key.digest(), |folder| -> Result<(), Error> {
             let bar = progress::spinner("initramfs");
             let path = folder.join("initramfs.zst");
             let mut archive = Vec::new();
-            tree::write_cpio(&tree, self.source.epoch, &mut archive)
+            // No time of the source: it would be in every header, and all of the archive would
+            // change with each version. Nobody looks at it.
+            tree::write_cpio(&tree, 0, &mut archive)
                 .and_then(|()| zstd::bulk::compress(&archive, 19))
                 .and_then(|bytes| fs::write(&path, bytes))
                 .map_err(file("write", &path))?;
@@ -124,8 +126,8 @@ impl Stages<'_> {
         let loader = boot.file(&format!("{efi}/systemd-boot{suffix}.efi"))?;
         let mut arguments = self.board.kernel.arguments();
         arguments.extend(append.iter().cloned());
-        let command_line =
-            uki::command_line(Slot::A, &root.root_hash, root.hash_offset, &arguments);
+        let [command_line, command_line_b] = [Slot::A, Slot::B]
+            .map(|slot| uki::command_line(slot, &root.root_hash, root.hash_offset, &arguments));
         let read = |path: &Path| fs::read(path).map_err(file("read", path));
         let (stub, kernel, initramfs) = (read(&stub)?, read(&contents.kernel)?, read(initramfs)?);
         let device_trees = contents
@@ -143,7 +145,7 @@ impl Stages<'_> {
         };
         let trees = device_trees.iter().map(|tree| Digest::of(tree));
         let key = trees
-            .fold(Key::new("kernel/1"), |key, tree| key.input("device tree", tree))
+            .fold(Key::new("kernel/2"), |key, tree| key.input("device tree", tree))
             .input("stub", Digest::of(&stub))
             .input("kernel", Digest::of(&kernel))
             .input("initramfs", Digest::of(&initramfs))
@@ -155,15 +157,20 @@ impl Stages<'_> {
             .field("epoch", self.source.epoch.to_le_bytes());
         let folder = self.steps.run("kernel", key.digest(), |folder| -> Result<(), Error> {
             let unsigned = folder.join("unsigned.efi");
-            let image = uki::assemble(&stub, &parts)?;
-            fs::write(&unsigned, image).map_err(file("write", &unsigned))?;
             let (epoch, tools) = (self.source.epoch, &self.inputs.tools.toolbox);
-            keys.sign(&unsigned, &folder.join("holm.efi"), epoch, tools)?;
+            for (name, command_line) in
+                [("holm.efi", &command_line), ("holm-b.efi", &command_line_b)]
+            {
+                let image = uki::assemble(&stub, &Parts { command_line, ..parts })?;
+                fs::write(&unsigned, image).map_err(file("write", &unsigned))?;
+                keys.sign(&unsigned, &folder.join(name), epoch, tools)?;
+            }
             keys.sign(&loader, &folder.join("boot.efi"), epoch, tools)?;
             fs::remove_file(&unsigned).map_err(file("remove", &unsigned))
         })?;
-        let (uki, boot_loader) = (folder.join("holm.efi"), folder.join("boot.efi"));
-        Ok(KernelStage { uki, boot_loader, command_line })
+        let [uki, uki_b, boot_loader] =
+            ["holm.efi", "holm-b.efi", "boot.efi"].map(|name| folder.join(name));
+        Ok(KernelStage { uki, uki_b, boot_loader, command_line })
     }
 
     pub(super) fn disk(

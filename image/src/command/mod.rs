@@ -4,6 +4,8 @@ mod bmap;
 mod build;
 mod flash;
 mod keys;
+mod publish;
+mod repository;
 mod run;
 
 use std::error::Error;
@@ -29,8 +31,12 @@ enum Command {
     Bmap(bmap::Arguments),
     /// Write an image to a card, stick, disk or file
     Flash(flash::Arguments),
-    /// Make the owner's Secure Boot keys
+    /// Make the owner's keys, for Secure Boot and for updates
     Keys(keys::Arguments),
+    /// Offer built images as an update
+    Publish(publish::Arguments),
+    /// Look after an update repository
+    Repository(repository::Arguments),
     /// Boot an image in QEMU
     Run(run::Arguments),
 }
@@ -42,6 +48,8 @@ pub(crate) fn run(line: Line) -> Result<ExitCode, Box<dyn Error>> {
         Command::Bmap(arguments) => bmap::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Flash(arguments) => flash::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Keys(arguments) => keys::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Publish(arguments) => publish::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Repository(arguments) => repository::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Run(arguments) => run::run(arguments),
     }
 }
@@ -86,6 +94,17 @@ mod tests {
             "holm-image flash a.img /dev/sdb --config h.toml --hostname edge-1 --manifests m \
              --file ca.pem",
             "holm-image keys --dir keys",
+            "holm-image keys --dir keys --root-keys 5 --threshold 3",
+            "holm-image publish a.img b.img --repository r --channel stable",
+            "holm-image publish a.img --repository r --keys k --channel beta --urgent \
+             --notes notes.md --minimum-version 1.2.0 --version 2.0.0 --start 2026-12-01T00:00:00Z \
+             --waves 0:5,3600:100",
+            "holm-image repository refresh --repository r --keys k --all",
+            "holm-image repository show --repository r --keys k",
+            "holm-image repository rotate targets --repository r",
+            "holm-image repository rotate root --key abc --repository r",
+            "holm-image repository revoke root abc --repository r",
+            "holm-image repository withdraw x86-64 1.2.3 --repository r",
             "holm-image run a.img --headless --memory 128 --cpus 1 --append holm.debug \
              --forward 8080:80 --forward udp:53:53 --config h.toml",
             "holm-image run a.img --secure-boot --keys k -- -s",
