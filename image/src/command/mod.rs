@@ -7,6 +7,7 @@ mod keys;
 mod publish;
 mod repository;
 mod run;
+mod serve;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Repository(repository::Arguments),
     /// Boot an image in QEMU
     Run(run::Arguments),
+    /// Serve an update repository, with a page of the fleet
+    Serve(serve::Arguments),
 }
 
 /// Runs what the line asks for.
@@ -51,6 +54,7 @@ pub(crate) fn run(line: Line) -> Result<ExitCode, Box<dyn Error>> {
         Command::Publish(arguments) => publish::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Repository(arguments) => repository::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Run(arguments) => run::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -104,6 +108,7 @@ mod tests {
             "holm-image repository rotate targets --repository r",
             "holm-image repository rotate root --key abc --repository r",
             "holm-image repository revoke root abc --repository r",
+            "holm-image serve repository --listen 127.0.0.1:8480 --database fleet.db",
             "holm-image repository withdraw x86-64 1.2.3 --repository r",
             "holm-image run a.img --headless --memory 128 --cpus 1 --append holm.debug \
              --forward 8080:80 --forward udp:53:53 --config h.toml",
