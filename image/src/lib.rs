@@ -15,6 +15,7 @@ pub mod keys;
 pub mod modules;
 pub mod process;
 pub mod progress;
+pub mod publish;
 pub mod qemu;
 pub mod root;
 pub mod rpi;

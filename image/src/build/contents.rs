@@ -35,7 +35,11 @@ pub struct Gathered {
 }
 
 /// Gathers it all out of the unpacked packages.
-pub fn gather(stages: &Stages, binaries: &Binaries) -> Result<Gathered, Error> {
+pub fn gather(
+    stages: &Stages,
+    binaries: &Binaries,
+    update_root: Option<Vec<u8>>,
+) -> Result<Gathered, Error> {
     let (board, inputs) = (stages.board, stages.inputs);
     let release = kernel_release(&inputs.kernel)?;
     let folder = inputs.kernel.folder.join("usr/lib/modules").join(&release);
@@ -74,6 +78,7 @@ pub fn gather(stages: &Stages, binaries: &Binaries) -> Result<Gathered, Error> {
         modules: describe(&selection.root)?,
         firmware: firmware(stages)?,
         programs: programs(stages)?,
+        update_root,
         kernel_release: release.clone(),
     };
     let initramfs_modules = describe(&selection.initramfs)?;

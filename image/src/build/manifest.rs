@@ -24,6 +24,16 @@ pub(super) struct Output {
     pub(super) digest: Digest,
 }
 
+/// A file that an update brings.
+pub(super) struct UpdatePart {
+    /// `root` or `kernel`.
+    pub(super) kind: &'static str,
+    /// The slot, where it is for one only.
+    pub(super) slot: Option<char>,
+    /// The file beside the image.
+    pub(super) file: String,
+}
+
 /// What the manifest describes.
 pub(super) struct Facts<'a> {
     pub(super) board: &'a Board,
@@ -33,6 +43,8 @@ pub(super) struct Facts<'a> {
     pub(super) toolchain: &'a [(String, String)],
     pub(super) files: &'a [(String, Digest)],
     pub(super) root_hash: &'a str,
+    pub(super) hash_offset: u64,
+    pub(super) update_parts: &'a [UpdatePart],
     pub(super) command_line: &'a str,
     pub(super) uses: &'a [Use],
     pub(super) outputs: &'a [Output],
@@ -62,6 +74,12 @@ pub(super) fn manifest(facts: &Facts) -> Value {
         "kernel-release": facts.contents.root.kernel_release,
         "root-hash": facts.root_hash,
         "command-line": facts.command_line,
+        "update": {
+            "hash-offset": facts.hash_offset,
+            "parts": facts.update_parts.iter()
+                .map(|part| json!({ "kind": part.kind, "slot": part.slot, "file": part.file }))
+                .collect::<Vec<_>>(),
+        },
         "inputs": {
             "debian": {
                 "suite": facts.board.debian.suite,

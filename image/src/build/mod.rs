@@ -19,6 +19,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 pub use given::{Given, Kernel as GivenKernel};
 pub use inputs::{Inputs, gather as gather_inputs};
 pub use outputs::Outputs;
@@ -26,9 +28,13 @@ pub use own_kernel::compile as compile_kernel;
 
 use crate::compile::{self, Binaries};
 use crate::keys::Keys;
+use crate::publish::{self, Days, UpdateKeys};
 use crate::steps::Steps;
 use crate::toolbox::Toolbox;
 use crate::{apt, board, budget, disk, keys, process, root, steps, toolbox, tree, uki};
+
+/// Where the keys for updates are, below the owner's keys.
+pub const UPDATE_KEYS: &str = "update";
 
 /// What a person asks for.
 #[derive(Debug, Clone)]
@@ -146,6 +152,8 @@ pub enum Error {
     UBootCheck(#[from] crate::uboot::CheckError),
     #[error("cannot use the signing keys")]
     Keys(#[from] keys::Error),
+    #[error("cannot use the update keys")]
+    UpdateKeys(#[from] crate::publish::Error),
     #[error(transparent)]
     Budget(#[from] budget::Exceeded),
     #[error(transparent)]
@@ -204,7 +212,8 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
         source: &source,
         workspace: &options.workspace,
     };
-    let contents = contents::gather(&stages, &binaries)?;
+    let update_root = update_root(options, &folder, &mut notes)?;
+    let contents = contents::gather(&stages, &binaries, update_root)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;
     let mut append = options.append.clone();
@@ -223,14 +232,27 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     outputs::publish(options, &stages, &folder, made, notes)
 }
 
-/// Makes a set of keys in `to`.
-pub fn create_keys(workspace: &Path, place: &Place, to: &Path) -> Result<(), Error> {
+/// Makes the keys in `to` that are not there yet: those for Secure Boot, and below `update` those
+/// for updates, with `root_keys` root keys of which `threshold` have to sign.
+pub fn create_keys(
+    workspace: &Path,
+    place: &Place,
+    to: &Path,
+    root_keys: u32,
+    threshold: u32,
+) -> Result<(), Error> {
     // Any board's release has the tools.
     let board = board::read(&workspace.join("boards"), "x86-64")?;
     let (folder, _lock) = place.open()?;
     let steps = Steps::in_folder(folder.join("steps"));
     let tools = inputs::tools(&board, place, &folder, &steps)?;
-    Keys::create(to, &tools.toolbox)?;
+    let update = to.join(UPDATE_KEYS);
+    match Keys::create(to, &tools.toolbox) {
+        // Made before there were updates.
+        Err(keys::Error::Exists(_)) if !update.exists() => {}
+        other => drop(other?),
+    }
+    UpdateKeys::create(&update, root_keys, threshold, Timestamp::now(), Days::default())?;
     Ok(())
 }
 
@@ -303,6 +325,31 @@ fn open_keys(
         folder.display()
     ));
     Ok(keys)
+}
+
+/// The root of trust for updates that goes with the keys; development keys get one by themselves.
+fn update_root(
+    options: &Options,
+    folder: &Path,
+    notes: &mut Vec<String>,
+) -> Result<Option<Vec<u8>>, Error> {
+    let named = options.keys.as_ref();
+    let folder = named.map_or_else(|| folder.join("keys"), Clone::clone).join(UPDATE_KEYS);
+    match UpdateKeys::open(&folder) {
+        Err(publish::Error::NoKeys(_)) if named.is_none() => {
+            let keys = UpdateKeys::create(&folder, 1, 1, Timestamp::now(), Days::default())?;
+            Ok(Some(keys.root_file()?))
+        }
+        Err(publish::Error::NoKeys(_)) => {
+            notes.push(format!(
+                "{} holds no update keys: nodes of this image take no updates; \
+                 `holm-image keys` adds them",
+                folder.display()
+            ));
+            Ok(None)
+        }
+        keys => Ok(Some(keys?.root_file()?)),
+    }
 }
 
 /// Only one build at a time in a folder: steps would take each other's places.

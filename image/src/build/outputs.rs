@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::boot::BootStage;
 use super::contents::Gathered;
-use super::manifest::{self, Facts, Output};
+use super::manifest::{self, Facts, Output, UpdatePart};
 use super::sbom::{self, Metadata};
 use super::stages::{DiskStage, RootStage, Stages, uses};
 use super::{Error, Options, file};
@@ -85,6 +85,8 @@ pub(super) fn publish(
         toolchain: &manifest::toolchain(target, &tool),
         files: &input_files(options, &made)?,
         root_hash: &made.root.root_hash,
+        hash_offset: made.root.hash_offset,
+        update_parts: &update_parts(&made.boot, &at),
         command_line: &made.boot.command_line,
         uses: &uses,
         outputs: &listed,
@@ -98,6 +100,14 @@ pub(super) fn publish(
     let bill = sbom::bill(board, stages.source, packages, modules, &crates, &sums);
     write(&at("cdx.json"), &format!("{bill:#}\n"))?;
     Ok(Outputs { compressed: at("img.zst"), uses, notes, image })
+}
+
+/// What an update to this image consists of.
+fn update_parts(boot: &BootStage, at: &impl Fn(&str) -> PathBuf) -> Vec<UpdatePart> {
+    let name = |end| at(end).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let part = |kind, slot, end| UpdatePart { kind, slot, file: name(end) };
+    let kernels = boot.kernels.iter().map(|(slot, end)| part("kernel", Some(*slot), *end));
+    [part("root", None, "root")].into_iter().chain(kernels).collect()
 }
 
 fn describe(path: &Path) -> Result<Output, Error> {

@@ -92,14 +92,14 @@ impl Stages<'_> {
             &contents.initramfs_modules,
             &contents.selection.load,
         );
-        let key = Key::new("initramfs/1")
-            .input("tree", tree.digest())
-            .field("epoch", self.source.epoch.to_le_bytes());
+        let key = Key::new("initramfs/2").input("tree", tree.digest());
         let folder = self.steps.run("initramfs", key.digest(), |folder| -> Result<(), Error> {
             let bar = progress::spinner("initramfs");
             let path = folder.join("initramfs.zst");
             let mut archive = Vec::new();
-            tree::write_cpio(&tree, self.source.epoch, &mut archive)
+            // No time of the source: it would be in every header, and all of the archive would
+            // change with each version. Nobody looks at it.
+            tree::write_cpio(&tree, 0, &mut archive)
                 .and_then(|()| zstd::bulk::compress(&archive, 19))
                 .and_then(|bytes| fs::write(&path, bytes))
                 .map_err(file("write", &path))?;

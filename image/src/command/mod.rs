@@ -5,7 +5,10 @@ mod build;
 mod flash;
 mod kernel;
 mod keys;
+mod publish;
+mod repository;
 mod run;
+mod serve;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -32,10 +35,16 @@ enum Command {
     Flash(flash::Arguments),
     /// Compile the kernel of a board that Debian's package does not serve; takes hours, once
     Kernel(kernel::Arguments),
-    /// Make the owner's Secure Boot keys
+    /// Make the owner's keys, for Secure Boot and for updates
     Keys(keys::Arguments),
+    /// Offer built images as an update
+    Publish(publish::Arguments),
+    /// Look after an update repository
+    Repository(repository::Arguments),
     /// Boot an image in QEMU
     Run(run::Arguments),
+    /// Serve an update repository, with a page of the fleet
+    Serve(serve::Arguments),
 }
 
 /// Runs what the line asks for.
@@ -46,7 +55,10 @@ pub(crate) fn run(line: Line) -> Result<ExitCode, Box<dyn Error>> {
         Command::Flash(arguments) => flash::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Kernel(arguments) => kernel::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Keys(arguments) => keys::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Publish(arguments) => publish::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Repository(arguments) => repository::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Run(arguments) => run::run(arguments),
+        Command::Serve(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -90,6 +102,18 @@ mod tests {
             "holm-image flash a.img /dev/sdb --config h.toml --hostname edge-1 --manifests m \
              --file ca.pem",
             "holm-image keys --dir keys",
+            "holm-image keys --dir keys --root-keys 5 --threshold 3",
+            "holm-image publish a.img b.img --repository r --channel stable",
+            "holm-image publish a.img --repository r --keys k --channel beta --urgent \
+             --notes notes.md --minimum-version 1.2.0 --version 2.0.0 --start 2026-12-01T00:00:00Z \
+             --waves 0:5,3600:100",
+            "holm-image repository refresh --repository r --keys k --all",
+            "holm-image repository show --repository r --keys k",
+            "holm-image repository rotate targets --repository r",
+            "holm-image repository rotate root --key abc --repository r",
+            "holm-image repository revoke root abc --repository r",
+            "holm-image serve repository --listen 127.0.0.1:8480 --database fleet.db",
+            "holm-image repository withdraw x86-64 1.2.3 --repository r",
             "holm-image run a.img --headless --memory 128 --cpus 1 --append holm.debug \
              --forward 8080:80 --forward udp:53:53 --config h.toml",
             "holm-image run a.img --secure-boot --keys k -- -s",

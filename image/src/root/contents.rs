@@ -15,6 +15,8 @@ pub struct Contents {
     pub repair: Content,
     /// All certificates, in PEM.
     pub certificates: Vec<u8>,
+    /// The root of trust for updates, as `holm-image keys` makes it. Without, a node takes none.
+    pub update_root: Option<Vec<u8>>,
     /// `uname -r` of the kernel.
     pub kernel_release: String,
     /// Modules and their index, with paths below the release's folder.
@@ -93,6 +95,10 @@ pub fn root_tree(contents: &Contents) -> Tree {
     }
     let certificates = Content::Bytes(contents.certificates.clone());
     tree.file("etc/ssl/certs/ca-certificates.crt", 0o644, certificates);
+    if let Some(root) = &contents.update_root {
+        let path = "usr/lib/holm/update/root.json";
+        tree.file(path, 0o644, Content::Bytes(root.clone()));
+    }
     let modules = format!("usr/lib/modules/{}", contents.kernel_release);
     for (path, content) in &contents.modules {
         tree.file(&format!("{modules}/{path}"), 0o644, content.clone());
@@ -117,6 +123,7 @@ mod tests {
             agent: bytes("agent"),
             repair: bytes("e2fsck"),
             certificates: b"pem".to_vec(),
+            update_root: Some(b"{}".to_vec()),
             kernel_release: "6.12".into(),
             modules: vec![("kernel/fs/ext4.ko".into(), bytes("ext4"))],
             firmware: vec![("rtl_nic/a.fw".into(), bytes("fw"))],

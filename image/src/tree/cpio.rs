@@ -9,11 +9,18 @@ const FOLDER: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 
+/// What changes from one version to the next goes to the end: packed, the archive then begins with
+/// the same bytes, and an update need not fetch them again.
+const LAST: [&str; 2] = ["init", "etc/os-release"];
+
 /// Writes the archive. Inode numbers count up from 1, owners are root, every time is `epoch`
 /// (seconds since 1970), so equal trees give equal bytes.
 pub fn write_cpio(tree: &Tree, epoch: u32, out: &mut impl Write) -> io::Result<()> {
     let mut inode = 0;
-    for (path, node) in tree.iter() {
+    // Stable: parents stay before their children.
+    let mut nodes: Vec<_> = tree.iter().collect();
+    nodes.sort_by_key(|(path, _)| LAST.iter().position(|last| last == path).map_or(0, |n| n + 1));
+    for (path, node) in nodes {
         inode += 1;
         let (mode, links, content) = match node {
             Node::Folder { mode } => (FOLDER | mode, 2, Vec::new()),

@@ -5,13 +5,12 @@
 //! answer is read through and what is not needed is dropped.
 
 use std::io::{self, Read};
-use std::thread;
 
 use holm_payload::chunk::digest_of;
 use holm_payload::plan::{self, Run};
 use holm_payload::{Chunk, Index};
 
-use crate::place::{Body, FetchError, Place};
+use crate::place::{Body, FetchError, Place, pause};
 use crate::seeds::Seeds;
 use crate::settings::{Settings, Traffic};
 
@@ -90,7 +89,7 @@ impl<'a> PartReader<'a> {
             return Ok(false);
         };
         let run = self.runs.iter().find(|run| run.places.contains(&self.next)).cloned();
-        if run.is_none() && self.from_seed(number, chunk) {
+        if run.is_none() && self.take_from_seed(number, chunk) {
             self.sources.traffic.add_reused(u64::from(chunk.length));
         } else {
             let only = Run {
@@ -98,13 +97,13 @@ impl<'a> PartReader<'a> {
                 begin: chunk.offset,
                 end: chunk.offset + u64::from(chunk.stored),
             };
-            self.from_places(chunk, &run.unwrap_or(only)).map_err(io::Error::other)?;
+            self.take_from_places(chunk, &run.unwrap_or(only)).map_err(io::Error::other)?;
         }
         self.next += 1;
         Ok(true)
     }
 
-    fn from_seed(&mut self, number: u32, chunk: Chunk) -> bool {
+    fn take_from_seed(&mut self, number: u32, chunk: Chunk) -> bool {
         self.chunk.resize(chunk.length as usize, 0);
         let read = self.sources.seeds.read(number, &mut self.chunk);
         matches!(read, Some(Ok(()))) && digest_of(&self.chunk) == chunk.digest
@@ -112,9 +111,9 @@ impl<'a> PartReader<'a> {
 
     /// From the place whose turn it is, then from the others, until failures outnumber what is
     /// allowed. A chunk that came resets the count: on a bad line much may fail on the way.
-    fn from_places(&mut self, chunk: Chunk, run: &Run) -> Result<(), FetchError> {
+    fn take_from_places(&mut self, chunk: Chunk, run: &Run) -> Result<(), FetchError> {
         loop {
-            let error = match self.from_place(chunk, run) {
+            let error = match self.take_from_place(chunk, run) {
                 Ok(()) => {
                     self.failures = 0;
                     return Ok(());
@@ -131,12 +130,12 @@ impl<'a> PartReader<'a> {
             let rounds = self.failures as usize / self.sources.places.len().max(1);
             if self.turn.is_multiple_of(self.sources.places.len().max(1)) {
                 let times = 1u32 << rounds.saturating_sub(1).min(6);
-                thread::sleep(self.sources.settings.pause.saturating_mul(times));
+                pause(self.sources.settings.pause.saturating_mul(times));
             }
         }
     }
 
-    fn from_place(&mut self, chunk: Chunk, run: &Run) -> Result<(), FetchError> {
+    fn take_from_place(&mut self, chunk: Chunk, run: &Run) -> Result<(), FetchError> {
         let fits = |transfer: &Transfer| transfer.at <= chunk.offset && chunk.offset < transfer.end;
         let mut transfer = match self.transfer.take().filter(fits) {
             Some(transfer) => transfer,

@@ -116,10 +116,16 @@ impl Read for Body {
         let slow = |error: TooSlow| io::Error::new(io::ErrorKind::TimedOut, error);
         let wait = self.pace.after(count as u64, self.started.elapsed()).map_err(slow)?;
         if !wait.is_zero() {
-            std::thread::sleep(wait);
+            pause(wait);
         }
         Ok(count)
     }
+}
+
+/// Lets time pass: the only event that a rate limit, or a server that failed just now, waits for.
+#[expect(clippy::disallowed_methods, reason = "nothing else happens that could be waited for")]
+pub(crate) fn pause(time: std::time::Duration) {
+    std::thread::sleep(time);
 }
 
 /// A place.

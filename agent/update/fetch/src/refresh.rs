@@ -17,8 +17,7 @@ pub const METADATA: &str = "metadata";
 /// Where targets lie below a place.
 pub const TARGETS: &str = "targets";
 
-/// The field of the timestamp that says when it was signed. It bounds clocks from below.
-pub const SIGNED_AT: &str = "holm-signed-at";
+pub use holm_payload::release::SIGNED_AT;
 
 /// Why there is no new metadata.
 #[derive(Debug, thiserror::Error)]

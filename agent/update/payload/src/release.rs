@@ -16,6 +16,9 @@ use crate::waves::Schedule;
 /// The name of our field in a target's `custom`.
 const FIELD: &str = "holm-release";
 
+/// The field of the timestamp that says when it was signed. It bounds clocks from below.
+pub const SIGNED_AT: &str = "holm-signed-at";
+
 /// Notes are for a screen, not a book.
 const MOST_NOTES: usize = 16 << 10;
 

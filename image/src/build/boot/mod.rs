@@ -38,6 +38,8 @@ pub struct BootStage {
     pub(super) documents: Role,
     /// Files to be put beside the image, each with the end of its name.
     pub(super) results: Vec<(&'static str, PathBuf)>,
+    /// Those of the results that an update brings: each the kernel of one slot, `a` or `b`.
+    pub(super) kernels: Vec<(char, &'static str)>,
     /// How much of the path's budgets is used.
     pub(super) uses: Vec<Use>,
 }

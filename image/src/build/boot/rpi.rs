@@ -54,6 +54,7 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
         ],
         documents: Role::Select,
         results: vec![],
+        kernels: vec![],
         uses: vec![Use { what: "boot slot", bytes, budget: board.budgets.boot }],
     })
 }

@@ -70,6 +70,7 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
         volumes: vec![Volume { role: Role::Boot, label: *b"HOLM-BOOT  ", entries }],
         documents: Role::Boot,
         results: Vec::new(),
+        kernels: Vec::new(),
         uses: vec![Use { what: "slot", bytes: used, budget: board.budgets.boot }],
     })
 }

@@ -24,7 +24,8 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
     let loader = boot.file(&format!("{efi}/systemd-boot{suffix}.efi"))?;
     let mut arguments = board.kernel.arguments();
     arguments.extend(request.append.iter().cloned());
-    let command_line = uki::command_line(Slot::A, root_hash, *hash_offset, &arguments);
+    let [command_line, command_line_b] =
+        [Slot::A, Slot::B].map(|slot| uki::command_line(slot, root_hash, *hash_offset, &arguments));
     let (stub, kernel) = (read(&stub)?, read(&contents.kernel)?);
     let initramfs = read(request.initramfs)?;
     let trees = contents.device_trees.iter().map(|(_, path)| read(path));
@@ -40,7 +41,7 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
     let trees = device_trees.iter().map(|tree| Digest::of(tree));
     let (epoch, tools) = (stages.source.epoch, &stages.inputs.tools.toolbox);
     let key = trees
-        .fold(Key::new("kernel/1"), |key, tree| key.input("device tree", tree))
+        .fold(Key::new("kernel/2"), |key, tree| key.input("device tree", tree))
         .input("stub", Digest::of(&stub))
         .input("kernel", Digest::of(&kernel))
         .input("initramfs", Digest::of(&initramfs))
@@ -52,13 +53,16 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
         .field("epoch", epoch.to_le_bytes());
     let folder = stages.steps.run("kernel", key.digest(), |folder| -> Result<(), Error> {
         let unsigned = folder.join("unsigned.efi");
-        let image = uki::assemble(&stub, &parts)?;
-        fs::write(&unsigned, image).map_err(file("write", &unsigned))?;
-        keys.sign(&unsigned, &folder.join("holm.efi"), epoch, tools)?;
+        for (name, command_line) in [("holm.efi", &command_line), ("holm-b.efi", &command_line_b)] {
+            let image = uki::assemble(&stub, &Parts { command_line, ..parts })?;
+            fs::write(&unsigned, image).map_err(file("write", &unsigned))?;
+            keys.sign(&unsigned, &folder.join(name), epoch, tools)?;
+        }
         keys.sign(&loader, &folder.join("boot.efi"), epoch, tools)?;
         fs::remove_file(&unsigned).map_err(file("remove", &unsigned))
     })?;
-    let (uki, boot_loader) = (folder.join("holm.efi"), folder.join("boot.efi"));
+    let [uki, uki_b, boot_loader] =
+        ["holm.efi", "holm-b.efi", "boot.efi"].map(|name| folder.join(name));
     let bytes = fs::metadata(&uki).map_err(file("measure", &uki))?.len();
 
     let mut entries = vec![
@@ -75,7 +79,8 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
         command_line,
         volumes: vec![Volume { role: Role::Boot, label: *b"HOLM-BOOT  ", entries }],
         documents: Role::Boot,
-        results: vec![("efi", uki), ("boot-loader.efi", boot_loader)],
+        results: vec![("efi", uki), ("b.efi", uki_b), ("boot-loader.efi", boot_loader)],
+        kernels: vec![('a', "efi"), ('b', "b.efi")],
         uses: vec![Use { what: "UKI", bytes, budget: board.budgets.boot }],
     })
 }
