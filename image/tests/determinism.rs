@@ -45,6 +45,7 @@ fn build_in(folder: &Path, shared: &Path, offline: bool) -> Outputs {
         manifests: None,
         preload: vec![shared.join("image.tar")],
         size: None,
+        version: None,
         keys: offline.then(|| shared.join("one/keys")),
         binaries: Some(shared.join("binaries")),
         given: build::Given::default(),

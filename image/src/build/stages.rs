@@ -133,8 +133,9 @@ impl Stages<'_> {
             .iter()
             .map(|(_, path)| read(path))
             .collect::<Result<Vec<_>, _>>()?;
+        let os_release = uki::without_version(&contents.root.os_release);
         let parts = Parts {
-            os_release: &contents.root.os_release,
+            os_release: &os_release,
             kernel_release: &contents.root.kernel_release,
             command_line: &command_line,
             kernel: &kernel,

@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// Size of the disk image in MiB; what is more than needed goes to data
     #[arg(long, value_name = "MIB")]
     size: Option<u64>,
+    /// Version of the image, as 1.2.3 [default: that of this repository]
+    #[arg(long, value_name = "VERSION")]
+    set_version: Option<String>,
     /// Owner's keys, as made by `holm-image keys` [default: development keys in build/keys]
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
@@ -69,6 +72,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         manifests: arguments.manifests,
         preload: arguments.preload,
         size: arguments.size,
+        version: arguments.set_version,
         keys: arguments.keys,
         binaries: arguments.binaries,
         given: Given { kernel, repair: arguments.repair },
