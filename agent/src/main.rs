@@ -11,6 +11,7 @@ mod places;
 mod pod_network;
 mod pods;
 mod readable;
+mod updater;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ usage: holm COMMAND
   logs [-f] [-p] POD [CONTAINER]
                             print a container's log: -f goes on with what is added,
                             -p is the one before the latest restart
+  update COMMAND            keep the node's version; without a command: which there are
+  updater                   the service behind it (started by init)
   version                   print the version";
 
 fn main() -> ExitCode {
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
         Some("agent") => agent::main(),
         Some("pods") => pods::main(&rest),
         Some("logs") => logs::main(&rest),
+        Some("update") => updater::command(&rest),
+        Some("updater") => updater::main(),
         Some("version") => {
             println!("holm {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -12,12 +12,15 @@ pub(crate) enum Name {
     Time,
     /// The agent, or in the test machine its payload.
     Agent,
+    /// Keeps the node's version.
+    Update,
     /// Writes what the others say to the disk.
     Log,
 }
 
 /// All services, in the order in which they are listed.
-pub(crate) const NAMES: [Name; 4] = [Name::Network, Name::Time, Name::Agent, Name::Log];
+pub(crate) const NAMES: [Name; 5] =
+    [Name::Network, Name::Time, Name::Agent, Name::Update, Name::Log];
 
 impl Name {
     /// Its name, on the console and on disk.
@@ -26,6 +29,7 @@ impl Name {
             Self::Network => "network",
             Self::Time => "time",
             Self::Agent => "agent",
+            Self::Update => "update",
             Self::Log => "log",
         }
     }
@@ -43,6 +47,7 @@ impl Name {
                 Self::Network => &["network"],
                 Self::Time => &["time"],
                 Self::Agent => &["agent"],
+                Self::Update => &["updater"],
                 Self::Log => &["log"],
             },
             watchdog: Some(Duration::from_secs(60)),
@@ -63,6 +68,14 @@ impl Name {
                 // Pods get thirty seconds to end, by Kubernetes' default.
                 stop_limit: Duration::from_secs(45),
                 oom_score_adjust: -999,
+                ..of_init
+            },
+            // It may be busy with a download for hours, and does not keep the node from being ready.
+            Self::Update => Spec {
+                program: "/usr/bin/holm",
+                watchdog: None,
+                start_limit: None,
+                ready_on_start: true,
                 ..of_init
             },
             Self::Log => {
@@ -117,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn agent_is_the_only_foreign_program() {
+    fn agent_and_updates_are_the_only_foreign_program() {
         let foreign = NAMES.into_iter().filter(|name| !name.spec().program.ends_with("init"));
-        assert_eq!(foreign.collect::<Vec<_>>(), [Name::Agent]);
+        assert_eq!(foreign.collect::<Vec<_>>(), [Name::Agent, Name::Update]);
     }
 }

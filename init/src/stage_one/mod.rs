@@ -55,6 +55,9 @@ pub(crate) fn main() {
     kmsg::announce(&format!("stage one cannot go on; rebooting in {delay} s"));
     wait(now() + Duration::from_secs(delay));
     rustix::fs::sync();
+    // A panic, where the kernel allows it: its record tells the next boot, of the other slot if this
+    // was a trial, why this one failed. The kernel restarts after it.
+    let _ = std::fs::write("/proc/sysrq-trigger", "c");
     let _ = reboot(RebootCommand::Restart);
 }
 
