@@ -16,6 +16,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             .map(|disk| answer(&format!("root on {disk}")))
             .map_err(|error| error.to_string()),
         "modules" => drivers::coldplug(),
+        "pstore" => drivers::keep_panics(),
         "coldplug" => drivers::coldplug_rest(),
         "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),

@@ -30,7 +30,8 @@ usage: holm update COMMAND
   abandon                   give up what is being installed or is staged
   hold | resume             nothing happens by itself | it does again
 with stage and apply:
-  --from PLACE              a repository other than the node document's: a URL or a folder
+  --from PLACE              a repository other than the node document's: a URL, a
+                            folder, or usb for a stick
   --force                   an older version too";
 
 /// What a client may ask for.

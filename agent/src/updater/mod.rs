@@ -11,6 +11,7 @@ mod observe;
 mod platform;
 mod policy;
 mod source;
+mod stick;
 
 pub use commands::main as command;
 

@@ -185,7 +185,7 @@ fn mbr_number(slot: Slot) -> u32 {
 }
 
 /// The folder in sysfs of the disk below the verity device that `/` is on.
-fn root_disk() -> io::Result<PathBuf> {
+pub(super) fn root_disk() -> io::Result<PathBuf> {
     let device = fs::metadata("/")?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let slaves = PathBuf::from(format!("/sys/dev/block/{major}:{minor}/slaves"));

@@ -12,9 +12,11 @@ use holm_payload::choose::{self, Choice};
 use holm_update::payload::Source;
 use jiff::Timestamp;
 
+use super::stick::{self, Stick};
+
 /// What the owner's root of trust is read from: the image, or the boot partition, where the node
 /// document lies.
-const ROOTS: [&str; 2] = ["/usr/share/holm/update-root.json", "/boot/update-root.json"];
+const ROOTS: [&str; 2] = ["/usr/lib/holm/update/root.json", "/boot/update-root.json"];
 /// Where trusted metadata are kept.
 const METADATA: &str = "/state/update/metadata";
 /// A trial looks at the node often; the server is asked less often.
@@ -37,6 +39,8 @@ pub(super) enum Found {
 pub(super) struct Repository {
     settings: Settings,
     channel: String,
+    /// Held for as long as it is the place.
+    stick: Option<Stick>,
     asked: Option<(Instant, Option<String>)>,
 }
 
@@ -48,11 +52,18 @@ impl Repository {
             rate_limit: update.rate_limit,
             ..Settings::default()
         };
-        Self { settings, channel: update.channel.clone(), asked: None }
+        Self { settings, channel: update.channel.clone(), stick: None, asked: None }
     }
 
     /// Another place from now on.
     pub(super) fn set_place(&mut self, place: String) -> Result<(), String> {
+        self.stick = None;
+        let place = if place == stick::NAME {
+            let stick = Stick::find(&super::node::root_disk().map_err(|error| error.to_string())?)?;
+            self.stick.insert(stick).repository.display().to_string()
+        } else {
+            place
+        };
         let settings = Settings { places: vec![place], ..self.settings.clone() };
         self.settings = settings;
         self.client().map(drop)
