@@ -6,7 +6,7 @@
 mod open;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +18,6 @@ use holm_node::pod::images::{StoredImages, chain};
 use holm_node::pod::manifests::{FileProblem, decide, read_all};
 use holm_node::pod::supervisor::Supervisor;
 use holm_node::pod::worker::{Event, Node, Order};
-use holm_update::{Change, Medium, medium};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -98,12 +97,12 @@ async fn run() -> Result<(), String> {
         replace: caught(SignalKind::user_defined1())?,
         reload: caught(SignalKind::hangup())?,
     };
+    settle_state();
     let mut agent = Agent::open().await?;
     agent.read_manifests();
     agent.write_list();
     agent.notify("ready", Notifier::ready);
     tracing::info!("ready after {} ms", begin.elapsed().as_millis());
-    commit_slot();
     match agent.serve(&mut signals).await {
         End::Replaced => tracing::info!("leaving the pods to the next agent"),
         End::Shutdown => agent.shut_down().await,
@@ -263,16 +262,18 @@ fn warn<T>(what: &str, outcome: io::Result<T>) -> Option<T> {
     outcome.map_err(|error| tracing::warn!("{what}: {error}")).ok()
 }
 
-/// The slot that runs has proved itself: the boot loader need not count its tries any more.
-fn commit_slot() {
-    tokio::task::spawn_blocking(|| {
-        let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-        let Some(slot) = holm_update::Slot::from_command_line(&line) else { return };
-        let medium = Medium::new(PathBuf::from(places::BOOT), medium::Kind::BootCount);
-        match medium.change(slot, Change::Commit(slot)) {
-            Ok(writes) if writes.is_empty() => {}
-            Ok(_) => tracing::info!("slot {slot} is good"),
-            Err(error) => tracing::error!("{}", chain(&error)),
+/// Before anything opens the state: a newer version may have changed its form, or is about to.
+fn settle_state() {
+    use holm_update::snapshot::{Done, SCHEMA, settle};
+    match settle(Path::new(places::STATE), SCHEMA) {
+        Ok(Done::Nothing) => {}
+        Ok(Done::Copied(from)) => tracing::info!("state of schema {from} is kept in a snapshot"),
+        Ok(Done::BroughtBack(to)) => {
+            tracing::warn!("state of schema {to} is back from its snapshot")
         }
-    });
+        Ok(Done::Foreign(schema)) => {
+            tracing::error!("state has schema {schema}, newer than {SCHEMA}, and no snapshot");
+        }
+        Err(error) => tracing::error!("settle the state's schema: {error}"),
+    }
 }

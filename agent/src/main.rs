@@ -12,6 +12,7 @@ mod places;
 mod pod_network;
 mod pods;
 mod readable;
+mod updater;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ usage: holm COMMAND
                             print a container's log: -f goes on with what is added,
                             -p is the one before the latest restart
   fetch URL                 print what a URL holds (used by init)
+  update COMMAND            keep the node's version; without a command: which there are
+  updater                   the service behind it (started by init)
   version                   print the version";
 
 fn main() -> ExitCode {
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
         Some("pods") => pods::main(&rest),
         Some("logs") => logs::main(&rest),
         Some("fetch") => fetch::main(&rest),
+        Some("update") => updater::command(&rest),
+        Some("updater") => updater::main(),
         Some("version") => {
             println!("holm {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

@@ -22,6 +22,8 @@ pub const NETWORK: &str = "/run/holm/network.json";
 pub const PODS: &str = "/run/holm/pods.json";
 /// The node's resolver configuration.
 pub const RESOLVER: &str = "/run/holm/resolv.conf";
+/// The state partition.
+pub const STATE: &str = "/state";
 /// The boot partition.
 pub const BOOT: &str = "/boot";
 /// The node document that init accepted, unless the environment names another.

@@ -46,6 +46,7 @@ fn build_in(board: &str, folder: &Path, shared: &Path, offline: bool) -> Outputs
         preload: vec![shared.join("image.tar")],
         installs: None,
         size: None,
+        version: None,
         keys: offline.then(|| shared.join("one/keys")),
         binaries: Some(shared.join("binaries")),
         given: build::Given::default(),

@@ -20,6 +20,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
             .map(|disk| answer(&format!("root on {disk}")))
             .map_err(|error| error.to_string()),
         "modules" => drivers::coldplug(),
+        "pstore" => drivers::keep_panics(),
         "coldplug" => drivers::coldplug_rest(),
         "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),
@@ -34,7 +35,7 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         "provision" => provision::run(),
         "volumes" => provision::volumes_came(),
         "page" => provision::serve_recorded(Path::new(&arguments.next().unwrap_or_default())),
-        "crashes" => crashes::keep().map(|_| ()),
+        "crashes" => crashes::keep(),
         "install" => match install::run() {
             Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),
             other => other.map(drop),

@@ -123,7 +123,7 @@ pub fn install(
     write(source, root, &target.root, &mut done, go_on)?;
     verify_root(payload, root, &target.root, go_on)?;
     write(source, kernel, &target.kernel, &mut done, go_on)?;
-    verify(kernel, &target.kernel, &mut |_, _| Ok(()), go_on)?;
+    verify(kernel, &target.kernel, &mut |_| (), go_on)?;
     Ok(done)
 }
 
@@ -237,14 +237,13 @@ fn verify_root(
     verify(
         part,
         path,
-        &mut |_, bytes| {
+        &mut |bytes| {
             for block in bytes.chunks_exact(verity::BLOCK) {
                 if left > 0 {
                     tree.add(block);
                     left -= 1;
                 }
             }
-            Ok(())
         },
         go_on,
     )?;
@@ -259,7 +258,7 @@ fn verify_root(
 fn verify(
     part: &Part,
     path: &Path,
-    each: &mut dyn FnMut(u64, &[u8]) -> Result<(), InstallError>,
+    each: &mut dyn FnMut(&[u8]),
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), InstallError> {
     let file = open(path, false, true).map_err(disk("open", path))?;
@@ -277,7 +276,7 @@ fn verify(
             return Err(InstallError::ReadBack { path: path.to_owned(), what: "its length" });
         }
         hash.update(&block[..length]);
-        each(at, &block[..length])?;
+        each(&block[..length]);
         at += length as u64;
     }
     if hash.finalize()[..] != part.sha256 {

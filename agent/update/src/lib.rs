@@ -18,6 +18,7 @@ pub mod medium;
 pub mod payload;
 pub mod runner;
 pub mod slot;
+pub mod snapshot;
 pub mod state_files;
 pub mod store;
 pub mod trial;

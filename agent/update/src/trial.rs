@@ -17,6 +17,11 @@ use crate::ledger::{Code, Verdict};
 /// The check of the update server.
 pub const SERVER: &str = "server";
 
+/// The check of services and boot phases.
+const AGENT: &str = "agent";
+/// PID 1 restarts a node whose agent was not well for five minutes: the verdict comes before.
+const AGENT_LIMIT: Duration = Duration::from_secs(240);
+
 /// What is seen of the node, before the trial and in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -81,7 +86,7 @@ pub fn checks(before: &Observed, now: &Observed) -> Vec<Check> {
     let check = |name, failure: Option<String>| Check { name, failure };
     let some = |text: String| (!text.is_empty()).then_some(text);
     vec![
-        check("agent", some(now.not_ready.join(", "))),
+        check(AGENT, some(now.not_ready.join(", "))),
         check("pods", some(pods).map(|pods| format!("not running: {pods}"))),
         check("network", network),
         check("disk", some(full.join(", "))),
@@ -132,7 +137,9 @@ impl Trial {
             return if held { Judgement::Healthy } else { Judgement::Wait(None) };
         };
         self.held_since = None;
-        if now.saturating_sub(self.began) < self.limit {
+        let is_agent = first.name == AGENT;
+        let limit = if is_agent { self.limit.min(AGENT_LIMIT) } else { self.limit };
+        if now.saturating_sub(self.began) < limit {
             return Judgement::Wait(Some(describe(first)));
         }
         if failing.iter().all(|check| check.name == SERVER) {
@@ -226,6 +233,16 @@ mod tests {
         let Judgement::Unhealthy(verdict) = trial.judge(&bad, at(610)) else { panic!() };
         assert_eq!((verdict.code, &*verdict.check), (Code::CheckFailed, "pods"));
         assert_eq!(verdict.reason, "not running: default/web");
+    }
+
+    #[test]
+    fn agent_that_is_not_ready_is_judged_before_init_restarts_the_node() {
+        let bad = checks(&good(), &Observed { not_ready: vec!["service agent".into()], ..good() });
+        let mut trial = Trial::new(at(0), SETTLE, LIMIT);
+        assert!(matches!(trial.judge(&bad, at(239)), Judgement::Wait(_)));
+        assert!(
+            matches!(trial.judge(&bad, at(240)), Judgement::Unhealthy(v) if v.check == "agent")
+        );
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct Options {
     pub installs: Option<PathBuf>,
     /// The image's size in MiB.
     pub size: Option<u64>,
+    /// The image's version, in place of the repository's.
+    pub version: Option<String>,
     /// Where the owner's keys are.
     pub keys: Option<PathBuf>,
     /// Ready-made node binaries.
@@ -182,6 +184,8 @@ pub enum Error {
     Fragment(String),
     #[error("{tool} is not installed; Debian's package is {package}")]
     Tool { tool: String, package: &'static str },
+    #[error("{0:?} is no version; write one such as 1.2.3 or 1.3.0-beta.1")]
+    Version(String),
     #[error("another build is running in {0}")]
     Busy(PathBuf),
 }
@@ -202,7 +206,11 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     }
     given.replace(&mut inputs, board.architecture, &steps)?;
     let keys = open_keys(options, &folder, &inputs.tools.toolbox, &mut notes)?;
-    let source = source::describe(&options.workspace);
+    let mut source = source::describe(&options.workspace);
+    if let Some(version) = &options.version {
+        source::check_version(version)?;
+        source.version.clone_from(version);
+    }
     let binaries = binaries(options, &board)?;
 
     let stages = stages::Stages {

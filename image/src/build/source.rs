@@ -42,6 +42,18 @@ fn mark(commit: String, is_changed: bool) -> String {
     if is_changed { commit + "-dirty" } else { commit }
 }
 
+/// Refuses a version that nodes could not compare: three numbers, and what may follow them.
+pub fn check_version(version: &str) -> Result<(), Error> {
+    let (numbers, more) = version.split_once(['-', '+']).unwrap_or((version, "0"));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    let numbers: Vec<&str> = numbers.split('.').collect();
+    if numbers.len() == 3 && numbers.into_iter().all(is_number) && more.chars().all(is_word) {
+        return Ok(());
+    }
+    Err(Error::Version(version.to_owned()))
+}
+
 /// Refuses a broken node document before a build, instead of on the node.
 pub fn check_document(path: Option<&Path>) -> Result<(), Error> {
     let Some(path) = path else { return Ok(()) };
@@ -74,6 +86,16 @@ mod tests {
         std::fs::write(file.path(), "[node]\nhostname = \"a\"\n").expect("written");
         assert!(check_document(Some(file.path())).is_ok());
         assert!(check_document(None).is_ok());
+    }
+
+    #[test]
+    fn version_has_three_numbers() {
+        for good in ["0.1.0", "1.22.333", "1.3.0-beta.1", "1.3.0+abc"] {
+            assert!(check_version(good).is_ok(), "{good}");
+        }
+        for bad in ["", "1", "1.2", "1.2.x", "v1.2.3", "1.2.3 ", "1.2.3-a b", "1.2.3\n"] {
+            assert!(check_version(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

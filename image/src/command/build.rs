@@ -34,6 +34,9 @@ pub(super) struct Arguments {
     /// Size of the disk image in MiB; what is more than needed goes to data
     #[arg(long, value_name = "MIB")]
     size: Option<u64>,
+    /// Version of the image, as 1.2.3 [default: that of this repository]
+    #[arg(long, value_name = "VERSION")]
+    set_version: Option<String>,
     /// Owner's keys, as made by `holm-image keys` [default: development keys in build/keys]
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
@@ -77,6 +80,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         preload: arguments.preload,
         installs: arguments.installs,
         size: arguments.size,
+        version: arguments.set_version,
         keys: arguments.keys,
         binaries: arguments.binaries,
         given: Given { kernel, repair: arguments.repair },

@@ -36,6 +36,14 @@ pub fn assemble(stub: &[u8], parts: &Parts) -> Result<Vec<u8>, Error> {
     append(stub, &sections.collect::<Vec<_>>())
 }
 
+/// `os-release` as the boot loader may see it: without the version. The loader would sort kernels by
+/// it, so that an older version could never be tried; the number in a kernel's name sorts them.
+pub fn without_version(os_release: &str) -> String {
+    let versions = ["VERSION=", "VERSION_ID=", "IMAGE_VERSION=", "BUILD_ID="];
+    let lines = os_release.lines().filter(|line| !versions.iter().any(|key| line.starts_with(key)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// The root slot that a kernel mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
@@ -86,6 +94,15 @@ mod tests {
             names,
             [".text", ".osrel", ".cmdline", ".uname", ".dtbauto", ".dtbauto", ".initrd", ".linux"]
         );
+    }
+
+    #[test]
+    fn boot_loader_sees_no_version_to_sort_by() {
+        let full = crate::root::os_release("1.2.3", Some("abc"), "x86-64");
+        let seen = without_version(&full);
+        assert!(full.contains("IMAGE_VERSION=1.2.3") && full.contains("BUILD_ID=abc"), "{full}");
+        assert!(seen.contains("ID=holm\n") && seen.contains("PRETTY_NAME="), "{seen}");
+        assert!(!seen.contains("VERSION") && !seen.contains("BUILD_ID"), "{seen}");
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub(crate) fn coldplug() -> Result<(), String> {
     load_all(named(&list).map(str::to_owned).collect(), wished)
 }
 
+/// Loads what keeps the last panic, where there is a place for it.
+pub(crate) fn keep_panics() -> Result<(), String> {
+    load_wished(efi::is_present().then(|| EFI_PSTORE.to_owned()))
+}
+
 /// Loads the modules for all present devices: those that the boot left out, and
 /// those whose announcements were lost.
 pub(crate) fn coldplug_rest() -> Result<(), String> {

@@ -12,6 +12,8 @@ pub(crate) enum Name {
     Time,
     /// The agent, or in the test machine its payload.
     Agent,
+    /// Keeps the node's version.
+    Update,
     /// Writes what the others say to the disk.
     Log,
     /// Shows the dashboard on screen and serial lines.
@@ -21,8 +23,8 @@ pub(crate) enum Name {
 }
 
 /// All services, in the order in which they are listed.
-pub(crate) const NAMES: [Name; 6] =
-    [Name::Network, Name::Time, Name::Agent, Name::Log, Name::Console, Name::Wifi];
+pub(crate) const NAMES: [Name; 7] =
+    [Name::Network, Name::Time, Name::Agent, Name::Update, Name::Log, Name::Console, Name::Wifi];
 
 impl Name {
     /// Its name, on the console and on disk.
@@ -31,6 +33,7 @@ impl Name {
             Self::Network => "network",
             Self::Time => "time",
             Self::Agent => "agent",
+            Self::Update => "update",
             Self::Log => "log",
             Self::Console => "console",
             Self::Wifi => "wifi",
@@ -50,6 +53,7 @@ impl Name {
                 Self::Network => &["network"],
                 Self::Time => &["time"],
                 Self::Agent => &["agent"],
+                Self::Update => &["updater"],
                 Self::Log => &["log"],
                 Self::Console => &["console"],
                 Self::Wifi => &["wifi"],
@@ -72,6 +76,14 @@ impl Name {
                 // Pods get thirty seconds to end, by Kubernetes' default.
                 stop_limit: Duration::from_secs(45),
                 oom_score_adjust: -999,
+                ..of_init
+            },
+            // It may be busy with a download for hours, and does not keep the node from being ready.
+            Self::Update => Spec {
+                program: "/usr/bin/holm",
+                watchdog: None,
+                start_limit: None,
+                ready_on_start: true,
                 ..of_init
             },
             Self::Log => {
@@ -132,8 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn agent_is_the_only_foreign_program() {
+    fn agent_and_updates_are_the_only_foreign_program() {
         let foreign = NAMES.into_iter().filter(|name| !name.spec().program.ends_with("init"));
-        assert_eq!(foreign.collect::<Vec<_>>(), [Name::Agent]);
+        assert_eq!(foreign.collect::<Vec<_>>(), [Name::Agent, Name::Update]);
     }
 }

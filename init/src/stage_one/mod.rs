@@ -54,8 +54,20 @@ pub(crate) fn main() {
     kmsg::announce(&format!("phase root failed after {} ms: {error}", since(started)));
     kmsg::announce(&format!("stage one cannot go on; rebooting in {delay} s"));
     wait(now() + Duration::from_secs(delay));
+    keep_panics();
     rustix::fs::sync();
+    // A panic, where the kernel allows it: its record tells the next boot, of the other slot if this
+    // was a trial, why this one failed. The kernel restarts after it.
+    let _ = std::fs::write("/proc/sysrq-trigger", "c");
     let _ = reboot(RebootCommand::Restart);
+}
+
+/// A good boot does not wait for the module that keeps panics; this one needs it.
+fn keep_panics() {
+    let deadline = now() + Duration::from_secs(10);
+    if let Ok(mut task) = Task::start("pstore", [], deadline) {
+        while let (true, None) = step(&mut task, deadline) {}
+    }
 }
 
 fn run(cmdline: &Cmdline, started: Moment) -> Result<Infallible, Error> {

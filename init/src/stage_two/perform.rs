@@ -308,7 +308,7 @@ impl Node {
         let is_running = |name| self.unit(name).is_some_and(|unit| unit.pid.is_some());
         let seen = Seen {
             agent: is_running(Name::Agent),
-            services: is_running(Name::Network) || is_running(Name::Time),
+            services: [Name::Network, Name::Time, Name::Update].into_iter().any(is_running),
             processes: processes::any_child(),
             unmounting: self.tasks.iter().any(|(_, purpose)| *purpose == Purpose::Unmount),
         };
@@ -331,6 +331,7 @@ impl Node {
                 DownAction::StopServices => {
                     self.service_event(Name::Network, Event::Stop, now());
                     self.service_event(Name::Time, Event::Stop, now());
+                    self.service_event(Name::Update, Event::Stop, now());
                     self.service_event(Name::Wifi, Event::Stop, now());
                 }
                 DownAction::TerminateAll => {
@@ -361,6 +362,6 @@ fn phase_of(name: Name) -> Option<Phase> {
         Name::Network => Some(Phase::Network),
         Name::Time => Some(Phase::Time),
         Name::Agent => Some(Phase::Agent),
-        Name::Log | Name::Console | Name::Wifi => None,
+        Name::Update | Name::Log | Name::Console | Name::Wifi => None,
     }
 }

@@ -13,17 +13,27 @@ const MOST_RECORDS: usize = 32;
 /// How much of one record is kept.
 const LARGEST_RECORD: u64 = 256 * 1024;
 
-/// Moves the records; gives how many there were.
-pub(crate) fn keep() -> Result<usize, String> {
-    keep_from(Path::new(PSTORE), Path::new(KEPT)).map_err(|error| format!("{KEPT}: {error}"))
+/// The records of this boot, one path a line: whether an update's trial ended in a panic.
+const FOUND: &str = "/run/holm/crashes";
+
+/// Moves the records, and says in [`FOUND`] where they are.
+pub(crate) fn keep() -> Result<(), String> {
+    let kept = keep_from(Path::new(PSTORE), Path::new(KEPT));
+    let list =
+        kept.iter().flatten().map(|path| format!("{}\n", path.display())).collect::<String>();
+    let new = format!("{FOUND}.new");
+    let said = fs::write(&new, list).and_then(|()| fs::rename(&new, FOUND));
+    kept.map_err(|error| format!("{KEPT}: {error}"))?;
+    said.map_err(|error| format!("{FOUND}: {error}"))
 }
 
-fn keep_from(pstore: &Path, kept: &Path) -> std::io::Result<usize> {
+fn keep_from(pstore: &Path, kept: &Path) -> std::io::Result<Vec<PathBuf>> {
     let records = files(pstore);
     if records.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     fs::create_dir_all(kept)?;
+    let mut moved = Vec::new();
     for record in &records {
         let mut content = Vec::new();
         fs::File::open(record)?.take(LARGEST_RECORD).read_to_end(&mut content)?;
@@ -34,12 +44,13 @@ fn keep_from(pstore: &Path, kept: &Path) -> std::io::Result<usize> {
         file.sync_all()?;
         // Only what is safely on the disk is removed from pstore.
         fs::remove_file(record)?;
+        moved.push(target);
     }
     let all = files(kept).into_iter().map(|path| (modified(&path), path)).collect();
     for path in outdated(all, MOST_RECORDS) {
         fs::remove_file(path)?;
     }
-    Ok(records.len())
+    Ok(moved)
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -87,7 +98,7 @@ mod tests {
         fs::create_dir_all(&pstore).unwrap();
         for content in ["first", "second"] {
             fs::write(pstore.join("dmesg-0"), content).unwrap();
-            assert_eq!(keep_from(&pstore, &kept).unwrap(), 1);
+            assert_eq!(keep_from(&pstore, &kept).unwrap().len(), 1);
         }
         assert_eq!(fs::read_to_string(kept.join("dmesg-0")).unwrap(), "first");
         assert_eq!(fs::read_to_string(kept.join("dmesg-0.1")).unwrap(), "second");
@@ -108,7 +119,7 @@ mod tests {
     #[test]
     fn nothing_is_made_when_there_are_no_records() {
         let root = folder("none");
-        assert_eq!(keep_from(&root.join("absent"), &root.join("kept")).unwrap(), 0);
+        assert!(keep_from(&root.join("absent"), &root.join("kept")).unwrap().is_empty());
         assert!(!root.join("kept").exists());
         fs::remove_dir_all(root).unwrap();
     }

@@ -30,8 +30,9 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
     let initramfs = read(request.initramfs)?;
     let trees = contents.device_trees.iter().map(|(_, path)| read(path));
     let device_trees = trees.collect::<Result<Vec<_>, _>>()?;
+    let os_release = uki::without_version(&contents.root.os_release);
     let parts = Parts {
-        os_release: &contents.root.os_release,
+        os_release: &os_release,
         kernel_release: &contents.root.kernel_release,
         command_line: &command_line,
         kernel: &kernel,
