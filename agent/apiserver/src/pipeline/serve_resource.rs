@@ -39,7 +39,14 @@ impl Server {
                 part.verbs.has(verb)
             }
         };
-        if !allowed {
+        // Some verbs are about one object, some about all; `PUT` of a collection is neither.
+        let one = !request.name.is_empty();
+        let fits = match verb {
+            Verb::Update | Verb::Patch | Verb::Delete | Verb::Get => one,
+            Verb::Create => !one || !request.subresource.is_empty(),
+            _ => !one,
+        };
+        if !allowed || !fits {
             return Err(Status::method_not_supported(resource.group_resource(), request.verb));
         }
         let namespace = if resource.is("", "Namespace") { "" } else { request.namespace.as_str() };
