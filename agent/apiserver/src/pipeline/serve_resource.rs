@@ -437,7 +437,10 @@ fn check_fields(resource: &Resource, options: &ListOptions) -> Result<(), Status
         _ => &[],
     };
     for one in options.fields.requirements.iter().map(|it| it.field.as_str()) {
-        if !matches!(one, "metadata.name" | "metadata.namespace") && !more.contains(&one) {
+        let custom = resource.custom.as_ref();
+        let selectable = custom.is_some_and(|it| it.selectable.iter().any(|field| field == one));
+        let common = matches!(one, "metadata.name" | "metadata.namespace");
+        if !common && !selectable && !more.contains(&one) {
             return Err(Status::bad_request(format!(
                 "Unable to find \"{}\" that match label selector \"\", field selector \"{}\": field label not supported: {one}",
                 resource.gvr(),

@@ -193,3 +193,69 @@ async fn a_namespace_that_is_going_takes_nothing_new() {
     assert_eq!(refused.code, 403);
     assert!(refused.value().str_at(&["message"]).contains("being terminated"));
 }
+
+#[tokio::test]
+async fn a_definition_adds_a_resource_and_takes_it_away_again() {
+    let fixture = start().await;
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let definition = value!({
+        "metadata": {"name": "widgets.acme.com"},
+        "spec": {
+            "group": "acme.com", "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {
+                    "type": "object", "properties": {"size": {"type": "integer", "default": 3_i64}},
+                }}}},
+                "subresources": {"status": {}},
+            }],
+        },
+    });
+    fixture.create(definitions, &definition).await;
+    let widgets = "/apis/acme.com/v1/namespaces/default/widgets";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while fixture.get(widgets).await.code != 200 {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    let widget = value!({
+        "apiVersion": "acme.com/v1", "kind": "Widget",
+        "metadata": {"name": "a"}, "spec": {"odd": true}, "status": {"x": 1_i64},
+    });
+    let made = fixture.create(widgets, &widget).await;
+    assert_eq!(made["spec"], value!({"size": 3_i64}), "defaulted and pruned");
+    let groups = fixture.get("/apis/acme.com/v1").await.value();
+    assert_eq!(groups.items_at(&["resources"])[0].str_at(&["kind"]), "Widget");
+    let shapes = fixture.get("/openapi/v3/apis/acme.com/v1").await.value();
+    assert!(shapes["components"]["schemas"].get("com.acme.v1.Widget").is_some());
+    let wrong = value!({"apiVersion": "acme.com/v1", "kind": "Widget", "metadata": {"name": "b"}, "spec": {"size": "x"}});
+    assert!(matches!(fixture.call("POST", widgets, &wrong).await.code, 400 | 422));
+    fixture.send("DELETE", &format!("{definitions}/widgets.acme.com"), "", b"").await;
+    while fixture.get(widgets).await.code != 404 {
+        assert!(std::time::Instant::now() < deadline);
+    }
+}
+
+#[tokio::test]
+async fn objects_get_the_defaults_and_checks_of_their_kind() {
+    let fixture = start().await;
+    let made = fixture.create(DEPLOYMENTS, &deployment()).await;
+    assert_eq!(made.str_at(&["spec", "strategy", "type"]), "RollingUpdate");
+    assert_eq!(made.int_at(&["spec", "revisionHistoryLimit"]), Some(10));
+    let mut bad = deployment();
+    bad.set(&["metadata", "name"], "bad");
+    bad.set(&["spec", "selector", "matchLabels", "app"], "other");
+    let refused = fixture.call("POST", DEPLOYMENTS, &bad).await;
+    assert_eq!(refused.code, 422);
+    let message = refused.value().str_at(&["message"]).to_owned();
+    assert!(message.contains("`selector` does not match template `labels`"), "{message}");
+    // An event of one group is seen in the other, in its own words.
+    let event = value!({
+        "metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"},
+        "reason": "R", "message": "it happened", "type": "Normal",
+    });
+    fixture.create("/api/v1/namespaces/default/events", &event).await;
+    let seen = fixture.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await.value();
+    assert_eq!(seen.str_at(&["note"]), "it happened");
+    assert_eq!(seen.str_at(&["apiVersion"]), "events.k8s.io/v1");
+}

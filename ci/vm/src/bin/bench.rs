@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use holm_vm::bench::metric::Metrics;
 use holm_vm::bench::options::{self, Options};
-use holm_vm::bench::{BenchError, boot, container, host, image, memory, pod, power_cuts, targets};
+use holm_vm::bench::{BenchError, api, boot, container, host, image, memory, pod, power_cuts, targets};
 
 /// As many as make a median worth its name, on a machine that emulates.
 const BOOTS: usize = 5;
@@ -69,6 +69,7 @@ fn measure(area: &str, options: &Options) -> Result<Metrics, BenchError> {
         "boot" => boot::measure(&options.image, BOOTS),
         "memory" => memory::measure(&options.image),
         "pod" => Ok(pod::measure(&options.image, PODS)?),
+        "api" => api::measure(),
         "container" => container::measure(CONTAINERS),
         _ => power_cuts::measure(&options.image, options.power_cuts),
     }
