@@ -201,10 +201,8 @@ fn check_items(schema: &Value, items: &[Value], path: &Path, errors: &mut Vec<Fi
             }
             _ => None,
         };
-        if let Some(identity) = identity {
-            if !seen.insert(identity.to_string()) {
-                errors.push(FieldError::duplicate(&path.index(index), identity));
-            }
+        if let Some(identity) = identity.filter(|one| !seen.insert(one.to_string())) {
+            errors.push(FieldError::duplicate(&path.index(index), identity));
         }
         if let Some(inner) = schema.get("items") {
             check(inner, item, &path.index(index), errors);

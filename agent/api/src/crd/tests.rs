@@ -197,3 +197,108 @@ fn versions_are_preferred_by_stability_then_age() {
     versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
     assert_eq!(versions, ["v10", "v2", "v1", "v1beta2", "v1beta1", "v1alpha1", "foo"]);
 }
+
+fn shape_errors(schema: Value) -> Vec<String> {
+    let mut errors = Vec::new();
+    super::structural(&schema, &Path::new("s"), &mut errors);
+    errors.iter().map(FieldError::to_string).collect()
+}
+
+#[test]
+fn schemas_that_are_not_structural_are_refused() {
+    for (schema, expected) in [
+        (value!({}), "s.type: Required value: must not be empty at the root"),
+        (
+            value!({"type": "array", "items": {"type": "string"}}),
+            "s.type: Invalid value: \"array\": must be object at the root",
+        ),
+        (
+            value!({"type": "object", "properties": {"a": {"type": "array"}}}),
+            "s.properties[a].items: Required value: must be specified",
+        ),
+        (
+            value!({"type": "object", "properties": {"a": {"type": "object",
+                "properties": {"b": {"type": "string"}}, "additionalProperties": {"type": "string"}}}}),
+            "s.properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive",
+        ),
+        (
+            value!({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "object"},
+                "x-kubernetes-list-type": "map"}}}),
+            "s.properties[a].x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map",
+        ),
+        (value!({"type": "object", "$ref": "x"}), "s.$ref: Forbidden: $ref is not supported"),
+        (
+            value!({"type": "object", "properties": {"a": {"type": "text"}}}),
+            "s.properties[a].type: Unsupported value: \"text\": supported values: \"array\", \"boolean\", \"integer\", \"number\", \"object\", \"string\"",
+        ),
+    ] {
+        assert!(shape_errors(schema).contains(&expected.to_owned()), "{expected}");
+    }
+    assert_eq!(shape_errors(value!({"type": "object"})), [""; 0]);
+    let mut deep = value!({"type": "object"});
+    for _ in 0..80 {
+        deep = value!({"type": "object", "properties": {"a": deep}});
+    }
+    assert!(shape_errors(deep).iter().any(|error| error.contains("nests too deeply")));
+}
+
+#[test]
+fn formats_bounds_and_sizes_are_checked() {
+    let wrong = |schema: Value, value: Value| {
+        let mut errors = Vec::new();
+        super::check(&schema, &value, &Path::new("x"), &mut errors);
+        errors.len()
+    };
+    for (format, good, bad) in [
+        ("date-time", "2026-01-02T03:04:05Z", "yesterday"),
+        ("date", "2026-01-02", "2026-13-02"),
+        ("ipv4", "10.0.0.1", "10.0.0"),
+        ("ipv6", "::1", "10.0.0.1"),
+        ("cidr", "10.0.0.0/8", "10.0.0.0/33"),
+        ("mac", "00:11:22:33:44:55", "00:11:22"),
+        ("uuid", "123e4567-e89b-12d3-a456-426614174000", "123"),
+        ("byte", "aGk=", "$"),
+        ("email", "a@b", "a"),
+        ("hostname", "a.b", "a_b"),
+    ] {
+        let schema = || value!({"type": "string", "format": format});
+        assert_eq!(wrong(schema(), good.into()), 0, "{format}");
+        assert_eq!(wrong(schema(), bad.into()), 1, "{format}");
+    }
+    assert_eq!(wrong(value!({"type": "string", "format": "unheard"}), "x".into()), 0);
+    let number =
+        value!({"type": "number", "minimum": 0i64, "exclusiveMinimum": true, "multipleOf": 0.5});
+    assert_eq!(wrong(number.clone(), Value::Int(0)), 1);
+    assert_eq!(wrong(number.clone(), Value::Float(1.5)), 0);
+    assert_eq!(wrong(number, Value::Float(1.25)), 1);
+    assert_eq!(wrong(value!({"type": "integer", "format": "int32"}), Value::Int(1 << 40)), 1);
+    assert_eq!(wrong(value!({"type": "string", "maxLength": 2i64}), "éé".into()), 0);
+    assert_eq!(wrong(value!({"type": "string", "minLength": 3i64}), "éé".into()), 1);
+    assert_eq!(wrong(value!({"type": "object", "minProperties": 1i64}), value!({})), 1);
+    assert_eq!(wrong(value!({"type": "string", "nullable": true}), Value::Null), 0);
+    assert_eq!(wrong(value!({"type": "string"}), Value::Null), 1);
+    assert_eq!(wrong(value!({"type": "string", "pattern": "("}), "x".into()), 1);
+}
+
+#[test]
+fn columns_of_a_definition_are_those_of_its_tables() {
+    let mut crd = definition();
+    let columns = value!([
+        {"name": "Cron", "type": "string", "jsonPath": ".spec.cron"},
+        {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas", "priority": 1i64},
+        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    ]);
+    let versions = crd.at_mut(&["spec", "versions"]).unwrap().as_array_mut().unwrap();
+    versions[0].set(&["additionalPrinterColumns"], columns);
+    let row = rows(&crd).unwrap().remove(0);
+    let columns = crate::tables::columns(&row);
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names, ["Name", "Cron", "Replicas", "Age"]);
+    let object = value!({
+        "metadata": {"name": "a", "creationTimestamp": "2026-01-02T03:00:00Z"},
+        "spec": {"cron": "x", "replicas": 2i64},
+    });
+    let now = crate::time::parse("2026-01-02T03:01:00Z").unwrap();
+    let cells = crate::tables::cells(&columns, &object, now);
+    assert_eq!(cells, [Value::from("a"), "x".into(), Value::Int(2), "60s".into()]);
+}

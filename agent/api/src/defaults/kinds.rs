@@ -91,11 +91,11 @@ pub(super) fn of_struct(name: &str, value: &mut Value) {
     match name.strip_prefix("io.k8s.api.core.v1.") {
         Some("Container" | "EphemeralContainer") => container(value),
         Some("PodSpec") => pod_spec(value),
-        Some("Volume") => {
-            // A volume without a source is an empty folder.
-            if value.as_object().is_some_and(|map| map.len() == 1 && map.contains_key("name")) {
-                value.set(&["emptyDir"], Value::object());
-            }
+        // A volume without a source is an empty folder.
+        Some("Volume")
+            if value.as_object().is_some_and(|map| map.len() == 1 && map.contains_key("name")) =>
+        {
+            value.set(&["emptyDir"], Value::object());
         }
         Some("ISCSIVolumeSource" | "ISCSIPersistentVolumeSource") => {
             absent(value, &["iscsiInterface"], "default");

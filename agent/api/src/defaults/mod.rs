@@ -55,10 +55,10 @@ pub fn of_place(node: Node<'_>, value: &mut Value) {
             }
             let Value::Object(map) = value else { return };
             for (name, value) in map.iter_mut() {
-                if matches!(value, Value::Object(_) | Value::Array(_)) {
-                    if let Some(field) = node.field(name) {
-                        of_place(field, value);
-                    }
+                if matches!(value, Value::Object(_) | Value::Array(_))
+                    && let Some(field) = node.field(name)
+                {
+                    of_place(field, value);
                 }
             }
         }

@@ -155,3 +155,73 @@ fn defaults_set_twice_change_nothing() {
         }
     }
 }
+
+#[test]
+fn bindings_policies_and_ranges_get_what_is_implied() {
+    let binding = with_defaults(value!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "roleRef": {"kind": "Role", "name": "r"},
+        "subjects": [{"kind": "User", "name": "u"}, {"kind": "ServiceAccount", "name": "s"}],
+    }));
+    assert_eq!(binding.str_at(&["roleRef", "apiGroup"]), "rbac.authorization.k8s.io");
+    assert_eq!(
+        binding.items_at(&["subjects"])[0].str_at(&["apiGroup"]),
+        "rbac.authorization.k8s.io"
+    );
+    assert_eq!(binding.items_at(&["subjects"])[1].get("apiGroup"), None);
+
+    let policy = with_defaults(value!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": {"egress": [{}]},
+    }));
+    assert_eq!(policy["spec"]["policyTypes"], value!(["Ingress", "Egress"]));
+
+    let range = with_defaults(value!({
+        "apiVersion": "v1", "kind": "LimitRange",
+        "spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1Mi"}}]},
+    }));
+    let limit = &range.items_at(&["spec", "limits"])[0];
+    assert_eq!(limit["default"], value!({"cpu": "2"}));
+    assert_eq!(limit["defaultRequest"], value!({"cpu": "2", "memory": "1Mi"}));
+}
+
+#[test]
+fn namespace_is_labelled_with_its_name() {
+    let namespace = with_defaults(value!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"},
+    }));
+    assert_eq!(namespace["metadata"]["labels"], value!({"kubernetes.io/metadata.name": "x"}));
+    assert_eq!(namespace["spec"]["finalizers"], value!(["kubernetes"]));
+    assert_eq!(namespace.str_at(&["status", "phase"]), "Active");
+}
+
+#[test]
+fn pods_on_the_hosts_network_use_its_ports() {
+    let pod = with_defaults(value!({
+        "apiVersion": "v1", "kind": "Pod",
+        "spec": {"hostNetwork": true, "containers": [
+            {"name": "c", "image": "i", "ports": [{"containerPort": 80i64}]}]},
+    }));
+    let port = &pod.items_at(&["spec", "containers"])[0].items_at(&["ports"])[0];
+    assert_eq!(port.int_at(&["hostPort"]), Some(80));
+}
+
+#[test]
+fn webhooks_and_autoscalers_get_their_policies() {
+    let hook = with_defaults(value!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "webhooks": [{"name": "a", "clientConfig": {"service": {"name": "s", "namespace": "n"}},
+            "rules": [{"operations": ["*"]}]}],
+    }));
+    let hook = &hook.items_at(&["webhooks"])[0];
+    assert_eq!(hook.str_at(&["failurePolicy"]), "Fail");
+    assert_eq!(hook.int_at(&["timeoutSeconds"]), Some(10));
+    assert_eq!(hook.int_at(&["clientConfig", "service", "port"]), Some(443));
+    assert_eq!(hook.items_at(&["rules"])[0].str_at(&["scope"]), "*");
+
+    let scaler = with_defaults(value!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "spec": {"maxReplicas": 3i64, "behavior": {"scaleUp": {}}},
+    }));
+    assert_eq!(scaler.int_at(&["spec", "minReplicas"]), Some(1));
+    assert_eq!(scaler.str_at(&["spec", "behavior", "scaleUp", "selectPolicy"]), "Max");
+}

@@ -153,3 +153,85 @@ fn json_path_finds_members_elements_and_matches() {
         assert!(path.parse::<JsonPath>().is_err(), "{path}");
     }
 }
+
+#[test]
+fn storage_jobs_events_and_rules_read_as_people_know_them() {
+    for (object, expected) in [
+        (
+            value!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
+                "spec": {"volumeName": "v", "storageClassName": "fast"},
+                "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}}),
+            &["c", "Bound", "v", "1Gi", "RWO", "fast", "<unset>", "<unknown>", "<unset>"][..],
+        ),
+        (
+            value!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+                "spec": {"completions": 3i64},
+                "status": {"succeeded": 1i64, "startTime": "2026-01-02T03:03:05Z"}}),
+            &["j", "Running", "1/3", "60s", "<unknown>", "", "", "<none>"],
+        ),
+        (
+            value!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
+                "spec": {"schedule": "@daily", "suspend": false}, "status": {"active": [{}]}}),
+            &["c", "@daily", "<none>", "false", "1", "<none>", "<unknown>", "", "", "<none>"],
+        ),
+        (
+            value!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"},
+                "involvedObject": {"kind": "Pod", "name": "p"}, "type": "Normal", "reason": "Started",
+                "message": "hi", "lastTimestamp": "2026-01-02T03:03:05Z", "count": 2i64,
+                "firstTimestamp": "2026-01-02T02:04:05Z", "source": {"component": "k", "host": "h"}}),
+            &["60s", "Normal", "Started", "pod/p", "", "k, h", "hi", "60m", "2", "e"],
+        ),
+        (
+            value!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": "b"}, "roleRef": {"kind": "Role", "name": "r"},
+                "subjects": [{"kind": "User", "name": "u"},
+                    {"kind": "ServiceAccount", "name": "s", "namespace": "n"}]}),
+            &["b", "Role/r", "<unknown>", "u", "", "n/s"],
+        ),
+        (
+            value!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "i"},
+                "spec": {"ingressClassName": "nginx", "tls": [{}], "rules": [{"host": "a"}, {"host": "b"}]},
+                "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}}}),
+            &["i", "nginx", "a,b", "10.0.0.1", "80, 443", "<unknown>"],
+        ),
+        (
+            value!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                "metadata": {"name": "h"},
+                "spec": {"minReplicas": 1i64, "maxReplicas": 3i64,
+                    "scaleTargetRef": {"kind": "Deployment", "name": "d"},
+                    "metrics": [{"type": "Resource", "resource": {"name": "cpu",
+                        "target": {"averageUtilization": 80i64}}}]}}),
+            &["h", "Deployment/d", "cpu: <unknown>/80%", "1", "3", "0", "<unknown>"],
+        ),
+        (
+            value!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": {"name": "s"}, "addressType": "IPv4", "ports": [{"port": 80i64}],
+                "endpoints": [{"addresses": ["a"]}, {"addresses": ["b"]}, {"addresses": ["c"]},
+                    {"addresses": ["d"]}]}),
+            &["s", "IPv4", "80", "a,b,c + 1 more...", "<unknown>"],
+        ),
+        (
+            value!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+                "metadata": {"name": "c"}, "spec": {"signerName": "s", "username": "u"},
+                "status": {"conditions": [{"type": "Approved"}], "certificate": "x"}}),
+            &["c", "<unknown>", "s", "u", "<none>", "Approved,Issued"],
+        ),
+        (
+            value!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "e"},
+                "subsets": [{"addresses": [{"ip": "::1"}], "ports": [{"port": 80i64}]}]}),
+            &["e", "[::1]:80", "<unknown>"],
+        ),
+    ] {
+        assert_eq!(row(object), expected);
+    }
+}
+
+#[test]
+fn ended_pods_are_marked_as_completed() {
+    let registry = Registry::built_in();
+    let pods = registry.by_path("", "v1", "pods").unwrap();
+    let done = value!({"status": {"phase": "Succeeded"}});
+    let conditions = row_conditions(pods, &done).unwrap();
+    assert_eq!(conditions.as_array().unwrap()[0].str_at(&["type"]), "Completed");
+    assert_eq!(row_conditions(pods, &value!({"status": {"phase": "Running"}})), None);
+}

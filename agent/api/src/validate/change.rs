@@ -4,7 +4,7 @@ use crate::field::{FieldError, Path};
 use crate::{Resource, Value};
 
 /// Fields that never change: GROUP KIND, then their paths. The message is the same for all.
-const IMMUTABLE: &str = "\
+pub(super) const IMMUTABLE: &str = "\
 apps DaemonSet spec.selector
 apps Deployment spec.selector
 apps ReplicaSet spec.selector

@@ -54,10 +54,10 @@ fn body(resource: &Resource, object: &Value, errors: &mut Vec<FieldError>) {
         (Schema::BuiltIn(_), _) => {
             for (name, field) in resource.schema.node().fields() {
                 // Metadata has rules of its own, and a status none.
-                if !matches!(name, "metadata" | "status" | "apiVersion" | "kind") {
-                    if let Some(value) = object.get(name) {
-                        walk(field, value, &Path::new(name), errors);
-                    }
+                if !matches!(name, "metadata" | "status" | "apiVersion" | "kind")
+                    && let Some(value) = object.get(name)
+                {
+                    walk(field, value, &Path::new(name), errors);
                 }
             }
             if let Schema::BuiltIn(id) = &resource.schema {

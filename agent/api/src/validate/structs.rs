@@ -19,12 +19,12 @@ pub(super) fn check(name: &str, value: &Value, path: &Path, errors: &mut Vec<Fie
         }
         "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector" => selector(value, path, errors),
         "io.k8s.api.core.v1.Volume" => one_of(value, path, &["name"], "volume", errors),
-        "io.k8s.api.core.v1.EnvVar" => {
-            if value.get("valueFrom").is_some() && !value.str_at(&["value"]).is_empty() {
-                let at = path.child("valueFrom");
-                let detail = "may not be specified when `value` is not empty";
-                errors.push(FieldError::invalid(&at, "", detail));
-            }
+        "io.k8s.api.core.v1.EnvVar"
+            if value.get("valueFrom").is_some() && !value.str_at(&["value"]).is_empty() =>
+        {
+            let at = path.child("valueFrom");
+            let detail = "may not be specified when `value` is not empty";
+            errors.push(FieldError::invalid(&at, "", detail));
         }
         "io.k8s.api.core.v1.EnvVarSource" => {
             exactly_one(
@@ -70,14 +70,13 @@ pub(super) fn check_kind(resource: &Resource, object: &Value, errors: &mut Vec<F
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
             binding(resource, object, errors);
         }
-        ("policy", "PodDisruptionBudget") => {
+        ("policy", "PodDisruptionBudget")
             if object.at(&["spec", "minAvailable"]).is_some()
-                && object.at(&["spec", "maxUnavailable"]).is_some()
-            {
-                let detail = "minAvailable and maxUnavailable cannot be both set";
-                let bad = object["spec"].clone();
-                errors.push(FieldError::invalid(&Path::new("spec"), bad, detail));
-            }
+                && object.at(&["spec", "maxUnavailable"]).is_some() =>
+        {
+            let detail = "minAvailable and maxUnavailable cannot be both set";
+            let bad = object["spec"].clone();
+            errors.push(FieldError::invalid(&Path::new("spec"), bad, detail));
         }
         ("networking.k8s.io", "Ingress") => ingress(object, errors),
         ("", "PersistentVolume") => {

@@ -226,3 +226,178 @@ fn random_objects_of_every_kind_are_checked_calmly() {
         }
     }
 }
+
+fn named(object: Value, kind: &str, api_version: &str) -> Value {
+    let mut object = object;
+    object.set(&["apiVersion"], api_version);
+    object.set(&["kind"], kind);
+    object.set(&["metadata", "name"], "a");
+    object.set(&["metadata", "namespace"], "x");
+    object
+}
+
+#[test]
+fn other_kinds_are_refused_with_the_messages_that_people_know() {
+    let rbac = "rbac.authorization.k8s.io/v1";
+    for (object, expected) in [
+        (
+            named(value!({"data": {"a b": "c"}}), "ConfigMap", "v1"),
+            "data[a b]: Invalid value: \"a b\": a valid config key must consist of",
+        ),
+        (
+            named(value!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}), "Secret", "v1"),
+            "data[tls.key]: Required value",
+        ),
+        (
+            named(value!({"rules": [{"verbs": ["get"], "resources": ["pods"]}]}), "Role", rbac),
+            "rules[0].apiGroups: Required value: resource rules must supply at least one api group",
+        ),
+        (
+            named(
+                value!({"roleRef": {"kind": "Odd", "name": "r"}, "subjects": []}),
+                "RoleBinding",
+                rbac,
+            ),
+            "roleRef.kind: Unsupported value: \"Odd\": supported values: \"ClusterRole\", \"Role\"",
+        ),
+        (
+            named(
+                value!({"spec": {"minAvailable": 1i64, "maxUnavailable": 1i64}}),
+                "PodDisruptionBudget",
+                "policy/v1",
+            ),
+            "minAvailable and maxUnavailable cannot be both set",
+        ),
+        (
+            named(value!({"spec": {}}), "Ingress", "networking.k8s.io/v1"),
+            "spec: Invalid value: {}: either `defaultBackend` or `rules` must be specified",
+        ),
+        (
+            named(
+                value!({"spec": {"rules": [{"http": {"paths": [{"path": "a", "pathType": "Prefix",
+                    "backend": {"service": {"name": "s", "port": {"number": 80i64}}}}]}}]}}),
+                "Ingress",
+                "networking.k8s.io/v1",
+            ),
+            "paths[0].path: Invalid value: \"a\": must be an absolute path",
+        ),
+        (
+            named(value!({"spec": {"type": "ClusterIP"}}), "Service", "v1"),
+            "spec.ports: Required value",
+        ),
+        (
+            named(
+                value!({"spec": {"ports": [{"port": 1i64}, {"port": 2i64, "name": "b"}]}}),
+                "Service",
+                "v1",
+            ),
+            "spec.ports[0].name: Required value",
+        ),
+        (
+            named(
+                value!({"addressType": "IPv4", "endpoints": [{"addresses": ["::1"]}]}),
+                "EndpointSlice",
+                "discovery.k8s.io/v1",
+            ),
+            "endpoints[0].addresses[0]: Invalid value: \"::1\": must be a valid IPv4 address",
+        ),
+        (
+            named(
+                value!({"spec": {"leaseDurationSeconds": 0i64}}),
+                "Lease",
+                "coordination.k8s.io/v1",
+            ),
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than zero",
+        ),
+        (
+            named(
+                value!({"spec": {"accessModes": ["ReadWriteOnce"]}}),
+                "PersistentVolumeClaim",
+                "v1",
+            ),
+            "spec.resources[storage]: Required value",
+        ),
+    ] {
+        let texts = wrong(object);
+        assert!(texts.iter().any(|text| text.contains(expected)), "{expected}: {texts:?}");
+    }
+}
+
+#[test]
+fn what_never_changes_is_named_for_kinds_that_exist() {
+    let registry = Registry::built_in();
+    let known = |group: &str, kind: &str| registry.iter().any(|one| one.is(group, kind));
+    for line in change::IMMUTABLE.lines() {
+        let mut words = line.split(' ');
+        let (group, kind) = (words.next().unwrap(), words.next().unwrap());
+        assert!(known(if group == "core" { "" } else { group }, kind), "{line}");
+        assert!(words.next().is_some(), "{line}");
+    }
+}
+
+#[test]
+fn claims_sets_and_jobs_change_only_where_they_may() {
+    let claim = |size: &str, class: &str| {
+        named(
+            value!({"spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class,
+                "volumeName": "v", "resources": {"requests": {"storage": size}}}}),
+            "PersistentVolumeClaim",
+            "v1",
+        )
+    };
+    assert_eq!(wrong_update(claim("1Gi", "a"), claim("2Gi", "a")), [""; 0]);
+    assert!(
+        wrong_update(claim("2Gi", "a"), claim("1Gi", "a"))[0].contains("field can not be less")
+    );
+    assert!(wrong_update(claim("1Gi", "a"), claim("1Gi", "b"))[0].contains("spec is immutable"));
+
+    let set = |service: &str, replicas: i64| {
+        named(
+            value!({"spec": {"serviceName": service, "replicas": replicas,
+                "selector": {"matchLabels": {"a": "b"}},
+                "template": {"metadata": {"labels": {"a": "b"}},
+                    "spec": {"containers": [{"name": "c", "image": "i"}]}}}}),
+            "StatefulSet",
+            "apps/v1",
+        )
+    };
+    assert_eq!(wrong_update(set("s", 1), set("s", 2)), [""; 0]);
+    assert!(
+        wrong_update(set("s", 1), set("t", 1))[0]
+            .starts_with("spec: Forbidden: updates to statefulset")
+    );
+
+    let job = |image: &str| {
+        named(
+            value!({"spec": {"template": {"spec": {"restartPolicy": "Never",
+                "containers": [{"name": "c", "image": image}]}}}}),
+            "Job",
+            "batch/v1",
+        )
+    };
+    assert!(wrong_update(job("a"), job("b"))[0].contains("field is immutable"));
+}
+
+#[test]
+fn deletion_that_goes_on_takes_no_new_finalizers() {
+    let old = with(pod(), &["metadata", "deletionTimestamp"], "2026-01-02T03:04:05Z");
+    let new = with(old.clone(), &["metadata", "finalizers"], value!(["a.b/c"]));
+    assert!(
+        wrong_update(old, new)[0].starts_with("metadata.finalizers: Forbidden: no new finalizers")
+    );
+}
+
+#[test]
+fn custom_resources_are_checked_by_their_schema() {
+    let crd = value!({"spec": {
+        "group": "a.io", "scope": "Cluster", "names": {"plural": "foos", "kind": "Foo"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {"spec": {"type": "object", "required": ["x"],
+                "properties": {"x": {"type": "integer"}}}}}}}],
+    }});
+    let resource = crd::rows(&crd).unwrap().remove(0);
+    let object = |spec: Value| value!({"apiVersion": "a.io/v1", "kind": "Foo", "metadata": {"name": "f"}, "spec": spec});
+    assert_eq!(create(&resource, &object(value!({"x": 1i64}))), vec![]);
+    let errors = create(&resource, &object(value!({})));
+    assert_eq!(errors[0].to_string(), "spec.x: Required value");
+}
