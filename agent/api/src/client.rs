@@ -8,7 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 /// An answer that comes later.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send + 'a>>;
+pub type Answer<'a, T> = Later<'a, Result<T, Status>>;
+
+/// A value that comes later.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An object, shared by all who read it.
 pub type Object = Arc<Value>;
@@ -97,7 +100,7 @@ pub enum Event {
 pub trait Watch: Send {
     /// The next event; `None` when the watch ended. An error ends it too: one with
     /// [`Status::is_expired`] asks for a new list.
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Result<Event, Status>>> + Send + '_>>;
+    fn next(&mut self) -> Later<'_, Option<Result<Event, Status>>>;
 }
 
 /// How a patch is meant.

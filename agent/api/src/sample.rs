@@ -42,6 +42,10 @@ pub(crate) fn value(node: Node<'_>, random: &mut Random, depth: u64) -> Value {
         Shape::Struct => {
             let mut map = Map::new();
             for (name, field) in node.fields() {
+                // The kind of an object in an object, which protobuf does not carry.
+                if field.table_field().is_some_and(|row| row.numbers()[2] == 0) {
+                    continue;
+                }
                 let deep = matches!(field.shape(), Shape::Struct | Shape::List | Shape::Map);
                 if (deep && depth == 0) || random.below(4) == 0 {
                     continue;

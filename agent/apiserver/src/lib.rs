@@ -11,8 +11,10 @@
 //! | `verbs`     | the verbs, over the store                                         |
 //! | `watch`     | events of one watch, with selectors and bookmarks                 |
 //! | `discovery` | which resources there are, and their shapes                       |
+//! | `custom`    | resources that CRDs add while it runs                             |
 //! | `auth`      | who asks, and what they may                                       |
 //! | `admission` | what may be created and changed, in order                         |
+//! | `flow`      | how many requests are served at once, fairly                      |
 //! | `client`    | the same verbs for the controllers of this process                |
 //! | `serve`     | connections, TLS, limits                                          |
 
@@ -23,7 +25,9 @@ pub mod at_rest;
 pub mod auth;
 mod body;
 pub mod client;
+mod custom;
 mod discovery;
+mod flow;
 mod health;
 pub mod kubeconfig;
 mod metadata;

@@ -162,6 +162,25 @@ impl Shapes {
         if let Schema::BuiltIn(id) = resource.schema {
             self.left.push(id);
         }
+        let Some(custom) = &resource.custom else { return };
+        let mut schema = Value::clone(&custom.schema);
+        schema.set(&["type"], "object");
+        schema.set(
+            &["x-kubernetes-group-version-kind"],
+            value!([{
+                "group": {&*resource.group}, "version": {&*resource.version},
+                "kind": {&*resource.kind},
+            }]),
+        );
+        schema.set(&["properties", "apiVersion"], value!({"type": "string"}));
+        schema.set(&["properties", "kind"], value!({"type": "string"}));
+        let metadata = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+        self.left.extend(TypeId::of_name(metadata));
+        let reference = value!({"$ref": {format!("{}{metadata}", self.prefix)}});
+        schema.set(&["properties", "metadata"], reference);
+        let mut parts: Vec<&str> = resource.group.split('.').rev().collect();
+        parts.extend([&*resource.version, &*resource.kind]);
+        self.done.set(&[&parts.join(".")], schema);
     }
 
     fn finish(mut self) -> Value {

@@ -97,6 +97,11 @@ impl Server {
         if !request.is_resource {
             return self.answer_plain(&request, &parameters, &parts.headers).await;
         }
+        // A watch lasts, and costs little while it does: it takes no place.
+        let _place = match request.verb {
+            "watch" => None,
+            _ => Some(self.flow.enter(&user).await?),
+        };
         let body = read_body(&parts.headers, body).await?;
         let Parts { headers, .. } = parts;
         self.serve_resource(Call { request, parameters, headers, user, body }).await
@@ -112,7 +117,13 @@ impl Server {
 
     /// Whether a user may do this; why not, where there is more to say than that no rule allows it.
     pub(crate) async fn may(&self, user: &User, request: &Request) -> Result<(), String> {
-        if self.rules.rules().allow(user, request) { Ok(()) } else { Err(String::new()) }
+        if self.rules.rules().allow(user, request) {
+            return Ok(());
+        }
+        match auth::nodes::node_of(user) {
+            Some(node) => auth::nodes::may(self, node, request).await,
+            None => Err(String::new()),
+        }
     }
 
     async fn answer_plain(

@@ -68,10 +68,7 @@ pub fn object_bytes(
 ) -> Result<Vec<u8>, Status> {
     match &accepted.view {
         View::Whole if accepted.encoding == Encoding::Protobuf => {
-            let mut object = stored.value()?;
-            if own_kind {
-                object.set(&["apiVersion"], resource.api_version());
-            }
+            let mut object = if own_kind { stored.value_of(resource)? } else { stored.value()? };
             if stored.revision == 0 {
                 object.remove(&["metadata", "resourceVersion"]);
             }
@@ -82,16 +79,12 @@ pub fn object_bytes(
             write_whole(stored, &mut out);
             Ok(out)
         }
-        View::Whole => {
-            let mut object = stored.value()?;
-            object.set(&["apiVersion"], resource.api_version());
-            Ok(object.to_json())
-        }
+        View::Whole => Ok(stored.value_of(resource)?.to_json()),
         View::Metadata(version) => Ok(partial(&stored.value()?, version).to_json()),
         View::Table(version) => {
             let mut table = table::empty(resource, version, true);
             table.set(&["metadata", "resourceVersion"], stored.revision.to_string());
-            let row = table::row(resource, &stored.value()?);
+            let row = table::row(resource, &stored.value_of(resource)?);
             table.make_object().entry("rows").make_array().push(row);
             Ok(table.to_json())
         }
@@ -118,7 +111,7 @@ pub fn protobuf_list(
     let node = resource.schema.node();
     let mut messages = Vec::new();
     for stored in items {
-        let message = protobuf::encode_object(node, &stored.value()?);
+        let message = protobuf::encode_object(node, &stored.value_of(resource)?);
         messages.push(message.map_err(Status::internal)?);
     }
     let items = messages.iter().map(Vec::as_slice);
@@ -208,7 +201,7 @@ pub fn write_item(
 ) -> Result<(), Status> {
     match &accepted.view {
         View::Table(_) => {
-            let row = table::row(resource, &stored.value()?);
+            let row = table::row(resource, &stored.value_of(resource)?);
             out.extend_from_slice(&row.to_json());
         }
         View::Whole if is_served_as_stored(resource) => write_whole(stored, out),

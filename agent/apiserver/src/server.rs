@@ -5,7 +5,7 @@ use crate::auth::service_accounts::Signer;
 use crate::auth::{Snapshot, User, bootstrap};
 use crate::verbs::store_failed;
 use holm_api::resource::Registry;
-use holm_api::{Resource, Status, Value};
+use holm_api::{Resource, Status, Value, validate};
 use holm_store::{LeaseId, Store, StoreError};
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -61,6 +61,7 @@ pub struct Server {
     pub(crate) authority: Authority,
     pub(crate) signer: Signer,
     pub(crate) settings: Settings,
+    pub(crate) flow: crate::flow::Flow,
     pub(crate) counters: crate::health::Counters,
     random: SystemRandom,
     event_lease: Mutex<Option<(LeaseId, Instant)>>,
@@ -82,6 +83,7 @@ impl Server {
             authority,
             signer,
             settings,
+            flow: crate::flow::Flow::default(),
             counters: crate::health::Counters::default(),
             random: SystemRandom::new(),
             event_lease: Mutex::new(None),
@@ -91,7 +93,15 @@ impl Server {
         bootstrap::write(&server).await.map_err(StartError::Bootstrap)?;
         let revision = server.rules.fill(&*server.store).await?;
         tokio::spawn(server.rules.clone().follow(server.store.clone(), revision));
+        let revision = crate::custom::fill(&server).await.map_err(StartError::Bootstrap)?;
+        tokio::spawn(crate::custom::follow(server.clone(), revision));
         Ok(server)
+    }
+
+    /// Puts the rows of a CRD in the place of those that its group and plural had.
+    pub(crate) fn serve_custom(&self, group: &str, plural: &str, rows: Vec<Resource>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        *registry = Arc::new(registry.with_custom(group, plural, rows));
     }
 
     /// The resources that are served now.
@@ -109,14 +119,23 @@ impl Server {
         Ok(bytes)
     }
 
-    /// Brings an object into its kept form and checks it, as its kind's rules say.
+    /// Checks an object, as its kind's rules say, against the one that it replaces.
     pub(crate) fn check(
         &self,
-        _resource: &Resource,
-        _object: &mut Value,
-        _old: Option<&Value>,
+        resource: &Resource,
+        object: &Value,
+        old: Option<&Value>,
+        subresource: &str,
     ) -> Result<(), Status> {
-        Ok(())
+        let errors = match old {
+            None => validate::create(resource, object),
+            Some(old) => validate::update(resource, object, old, subresource),
+        };
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let name = object.str_at(&["metadata", "name"]);
+        Err(Status::invalid(resource.group_kind(), name, &errors))
     }
 
     /// The lease that an object of this kind ends with.

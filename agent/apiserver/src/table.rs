@@ -1,9 +1,9 @@
-//! Tables, as people read lists: a name, an age, and what a custom resource says of itself.
+//! Tables, as people read lists.
 
-use holm_api::{Resource, Value, value};
+use holm_api::{Resource, Value, tables, value};
 
-/// A table without rows. Descriptions are left out of what a watch repeats.
-pub fn empty(_resource: &Resource, version: &str, columns: bool) -> Value {
+/// A table without rows. What a watch repeats has no columns.
+pub fn empty(resource: &Resource, version: &str, columns: bool) -> Value {
     let mut table = value!({
         "kind": "Table",
         "apiVersion": {format!("meta.k8s.io/{version}")},
@@ -12,31 +12,29 @@ pub fn empty(_resource: &Resource, version: &str, columns: bool) -> Value {
         "rows": [],
     });
     if columns {
-        table.set(
-            &["columnDefinitions"],
-            value!([
-                {"name": "Name", "type": "string", "format": "name", "priority": 0_i64,
-                 "description": "Name of the object in its namespace"},
-                {"name": "Age", "type": "date", "format": "", "priority": 0_i64,
-                 "description": "Since when it exists"},
-            ]),
-        );
+        let columns: Value = tables::columns(resource)
+            .iter()
+            .map(|column| {
+                value!({
+                    "name": {column.name.as_str()}, "type": {column.kind.as_str()},
+                    "format": {column.format.as_str()}, "priority": {column.priority},
+                    "description": {column.description.as_str()},
+                })
+            })
+            .collect();
+        table.set(&["columnDefinitions"], columns);
     }
     table
 }
 
 /// The row of an object, with its metadata, which clients use to tell rows apart.
-pub fn row(_resource: &Resource, object: &Value) -> Value {
-    let created = object.str_at(&["metadata", "creationTimestamp"]);
-    let age = match holm_api::time::parse(created) {
-        Some(created) => {
-            let seconds = jiff::Timestamp::now().duration_since(created).as_secs();
-            holm_api::time::age(seconds)
-        }
-        None => "<unknown>".to_owned(),
-    };
-    value!({
-        "cells": [{object.str_at(&["metadata", "name"])}, age],
-        "object": {crate::respond::partial(object, "v1")},
-    })
+pub fn row(resource: &Resource, object: &Value) -> Value {
+    let columns = tables::columns(resource);
+    let cells: Value =
+        tables::cells(&columns, object, jiff::Timestamp::now()).into_iter().collect();
+    let mut row = value!({"cells": cells, "object": {crate::respond::partial(object, "v1")}});
+    if let Some(conditions) = tables::row_conditions(resource, object) {
+        row.set(&["conditions"], conditions);
+    }
+    row
 }

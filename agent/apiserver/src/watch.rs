@@ -327,7 +327,7 @@ impl Writer<'_> {
             View::Table(version) => {
                 let mut shown = table::empty(resource, version, !self.columns_told);
                 self.columns_told = true;
-                let row = table::row(resource, &stored.value()?);
+                let row = table::row(resource, &stored.value_of(resource)?);
                 shown.set(&["metadata", "resourceVersion"], stored.revision.to_string());
                 shown.set(&["rows"], vec![row]);
                 out.extend_from_slice(&shown.to_json());

@@ -280,3 +280,7 @@ fn default_of(node: Node<'_>, key: &str) -> Option<Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "fields_tests.rs"]
+mod tests;

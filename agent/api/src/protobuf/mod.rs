@@ -158,7 +158,7 @@ pub fn list_message<'a>(
     items: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<u8>, ProtobufError> {
     let list_meta = crate::schema::TypeId::of_name("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta");
-    let node = list_meta.map_or_else(|| Node::any(), Node::of_type);
+    let node = list_meta.map_or_else(Node::any, Node::of_type);
     let mut out = Writer::default();
     out.bytes(1, &encode_object(node, metadata)?);
     for item in items {

@@ -43,8 +43,6 @@ pub struct Structural {
     pub additional: Option<Box<Structural>>,
     /// What is put where nothing is.
     pub default: Option<Value>,
-    /// Value rules, as the CRD writes them; absent when there are none.
-    pub rules: Option<Box<Value>>,
 }
 
 impl Structural {

@@ -23,6 +23,9 @@ struct Table {
     kinds: Vec<u8>,
     keys: Vec<u8>,
     fields: Vec<u8>,
+    /// Numbers of texts by their hash, open addressing, twice as many places as texts: every member
+    /// of every document that is read is looked up here.
+    places: Vec<u16>,
 }
 
 impl Table {
@@ -39,6 +42,7 @@ impl Table {
             kinds: vec![],
             keys: vec![],
             fields: vec![],
+            places: vec![],
         })
     }
 
@@ -54,14 +58,32 @@ impl Table {
         let (keys, rest) = rest.split_at_checked(size(3) * KEYS_ROW)?;
         let (fields, rest) = rest.split_at_checked(size(4) * FIELD_ROW)?;
         rest.is_empty().then_some(())?;
-        Some(Self {
+        let mut table = Self {
+            places: vec![NONE; (size(0) * 2).next_power_of_two()],
             texts: std::str::from_utf8(texts).ok()?.to_owned(),
             ends: ends.to_vec(),
             types: types.to_vec(),
             kinds: kinds.to_vec(),
             keys: keys.to_vec(),
             fields: fields.to_vec(),
-        })
+        };
+        for number in 0..u16_at(sizes, 0) {
+            let mut at = table.place_of(table.text(number));
+            while table.places[at] != NONE {
+                at = (at + 1) % table.places.len();
+            }
+            table.places[at] = number;
+        }
+        Some(table)
+    }
+
+    /// Where the search for a text begins: its FNV-1a hash.
+    fn place_of(&self, text: &str) -> usize {
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        // The number of places is a power of two, so that the lowest bits will do.
+        usize::try_from(hash & 0xffff_ffff).unwrap_or_default() & (self.places.len() - 1)
     }
 
     fn text(&self, number: u16) -> &str {
@@ -75,8 +97,17 @@ impl Table {
     }
 
     fn find_text(&self, text: &str) -> Option<u16> {
-        let count = u16::try_from(self.ends.len() / 4).ok()?;
-        search(count, |at| self.text(at).cmp(text))
+        if self.places.is_empty() {
+            return None;
+        }
+        let mut at = self.place_of(text);
+        loop {
+            match *self.places.get(at)? {
+                NONE => return None,
+                number if self.text(number) == text => return Some(number),
+                _ => at = (at + 1) % self.places.len(),
+            }
+        }
     }
 }
 
@@ -99,6 +130,15 @@ fn search(count: u16, compare: impl Fn(u16) -> std::cmp::Ordering) -> Option<u16
         }
     }
     None
+}
+
+/// Bytes that the table takes while the program runs.
+#[cfg(test)]
+pub(super) fn footprint() -> usize {
+    let Table { texts, ends, types, kinds, keys, fields, places } = &*TABLE;
+    [ends, types, kinds, keys, fields].iter().map(|rows| rows.len()).sum::<usize>()
+        + texts.len()
+        + places.len() * 2
 }
 
 fn text(number: u16) -> &'static str {

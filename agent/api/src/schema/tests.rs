@@ -60,3 +60,16 @@ fn every_resource_has_a_list_type_in_the_table() {
         }
     }
 }
+
+#[test]
+fn table_takes_little_memory() {
+    let bytes = table::footprint();
+    assert!((50_000..200_000).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn names_that_the_table_does_not_have_are_not_found() {
+    for name in ["no-such-name", &"x".repeat(100), "spec.containers"] {
+        assert_eq!(known_name(name), None, "{name}");
+    }
+}

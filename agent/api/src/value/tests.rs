@@ -104,3 +104,40 @@ proptest! {
         let _ = decode(&bytes);
     }
 }
+
+#[test]
+fn members_are_put_in_taken_out_and_kept_in_order() {
+    let mut map = Map::new();
+    assert_eq!(map.insert("b", 1i64), None);
+    assert_eq!(map.insert("a", 2i64), None);
+    assert_eq!(map.insert("b", 3i64), Some(Value::Int(1)));
+    *map.entry("c") = Value::Bool(true);
+    assert_eq!(map.keys().map(Key::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
+    map.retain(|name, _| name != "b");
+    assert_eq!((map.len(), map.contains_key("b")), (2, false));
+    assert_eq!(map.remove("a"), Some(Value::Int(2)));
+    assert_eq!(map.remove("a"), None);
+    let collected: Map = [("z", 1i64), ("y", 2i64)].into_iter().collect();
+    assert_eq!(collected.values().map(|value| value.as_i64().unwrap()).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn zero_values_are_those_that_go_leaves_out() {
+    for empty in [value!(null), value!(false), value!(0i64), value!(""), value!([]), value!({})] {
+        assert!(empty.is_empty(), "{empty}");
+    }
+    for full in [value!(true), value!(1i64), value!("x"), value!([null]), value!({"a": null})] {
+        assert!(!full.is_empty(), "{full}");
+    }
+}
+
+#[test]
+fn many_members_are_read_quickly() {
+    let members: Vec<String> = (0..100_000).rev().map(|n| format!("\"k{n}\":{n}")).collect();
+    let text = format!("{{{}}}", members.join(","));
+    let start = std::time::Instant::now();
+    let value = decode_value(text.as_bytes()).unwrap();
+    assert_eq!(value.int_at(&["k99999"]), Some(99_999));
+    // Comparing each with each would take minutes.
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}

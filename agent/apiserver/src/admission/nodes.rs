@@ -1,15 +1,8 @@
 //! NodeRestriction: a node changes only itself and what runs on it. Pure.
 
 use super::{Attempt, Operation};
+use crate::auth::nodes::node_of;
 use holm_api::{Status, Value};
-
-/// The node that a user is.
-pub(crate) fn node_of(user: &crate::auth::User) -> Option<&str> {
-    if !user.is_in("system:nodes") {
-        return None;
-    }
-    user.name.strip_prefix("system:node:")
-}
 
 /// Labels under which a node may say things of itself.
 const OWN_LABELS: [&str; 2] = ["kubelet.kubernetes.io/", "node.kubernetes.io/"];
@@ -111,14 +104,6 @@ fn forbidden_label(old: Option<&Value>, new: &Value) -> Option<String> {
 mod tests {
     use super::*;
     use holm_api::value;
-
-    #[test]
-    fn only_members_of_the_nodes_are_nodes() {
-        use crate::auth::User;
-        assert_eq!(node_of(&User::new("system:node:a", &["system:nodes"])), Some("a"));
-        assert_eq!(node_of(&User::new("system:node:a", &[])), None);
-        assert_eq!(node_of(&User::new("a", &["system:nodes"])), None);
-    }
 
     #[test]
     fn a_node_sets_only_its_own_labels() {

@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod certificates;
 mod impersonate;
+pub mod nodes;
 pub mod rbac;
 pub mod service_accounts;
 mod snapshot;

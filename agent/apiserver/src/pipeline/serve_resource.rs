@@ -39,7 +39,14 @@ impl Server {
                 part.verbs.has(verb)
             }
         };
-        if !allowed {
+        // Some verbs are about one object, some about all; `PUT` of a collection is neither.
+        let one = !request.name.is_empty();
+        let fits = match verb {
+            Verb::Update | Verb::Patch | Verb::Delete | Verb::Get => one,
+            Verb::Create => !one || !request.subresource.is_empty(),
+            _ => !one,
+        };
+        if !allowed || !fits {
             return Err(Status::method_not_supported(resource.group_resource(), request.verb));
         }
         let namespace = if resource.is("", "Namespace") { "" } else { request.namespace.as_str() };
@@ -430,7 +437,10 @@ fn check_fields(resource: &Resource, options: &ListOptions) -> Result<(), Status
         _ => &[],
     };
     for one in options.fields.requirements.iter().map(|it| it.field.as_str()) {
-        if !matches!(one, "metadata.name" | "metadata.namespace") && !more.contains(&one) {
+        let custom = resource.custom.as_ref();
+        let selectable = custom.is_some_and(|it| it.selectable.iter().any(|field| field == one));
+        let common = matches!(one, "metadata.name" | "metadata.namespace");
+        if !common && !selectable && !more.contains(&one) {
             return Err(Status::bad_request(format!(
                 "Unable to find \"{}\" that match label selector \"\", field selector \"{}\": field label not supported: {one}",
                 resource.gvr(),

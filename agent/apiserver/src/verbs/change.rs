@@ -5,7 +5,7 @@ use crate::admission::{Attempt, Operation};
 use crate::at_rest;
 use crate::metadata;
 use crate::server::Server;
-use holm_api::{Resource, Status, Value, apply};
+use holm_api::{Resource, Status, Value, apply, convert, defaults};
 use holm_store::{Condition, Txn, TxnOutcome, Write};
 
 /// Attempts before a change that meets others all the time is given up.
@@ -49,13 +49,14 @@ impl Server {
         let Place { resource, namespace, name, subresource } = place;
         let mut current = self.get(place).await?;
         for _ in 0..ATTEMPTS {
-            let old = current.value()?;
+            let old = current.value_of(resource)?;
             let mut new = make(&old)?;
             metadata::fit_path(resource, &mut new, namespace, name)?;
             metadata::for_update(resource, &old, &mut new, subresource)?;
+            defaults::set(resource, &mut new);
             let attempt = Attempt { operation: Operation::Update, place, old: Some(&old), writing };
             self.admit(&attempt, &mut new).await?;
-            self.check(resource, &mut new, Some(&old))?;
+            self.check(resource, &new, Some(&old), subresource)?;
             if ownership == Ownership::OfChanges {
                 self.own_changes(place, Some(&old), &mut new, writing);
             }
@@ -100,6 +101,7 @@ impl Server {
         dry_run: bool,
     ) -> Result<Result<Stored, Stored>, Status> {
         let over = metadata::is_over(&new);
+        convert::convert(&mut new, &place.resource.storage);
         let bytes = at_rest::pack(&mut new);
         if bytes == current.bytes && !over {
             return Ok(Ok(current.clone()));

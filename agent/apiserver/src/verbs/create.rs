@@ -5,7 +5,7 @@ use crate::admission::{Attempt, Operation};
 use crate::at_rest;
 use crate::metadata::{self, Outside};
 use crate::server::Server;
-use holm_api::{Status, Value};
+use holm_api::{Status, Value, convert, defaults};
 use holm_store::{Txn, TxnOutcome};
 
 /// Names that are tried for a `generateName` before the client is told to try again.
@@ -64,14 +64,16 @@ impl Server {
         metadata::fit_path(resource, object, namespace, name)?;
         let outside = Outside { now: self.now(), random: self.random()? };
         metadata::for_create(resource, object, outside)?;
+        defaults::set(resource, object);
         let attempt = Attempt { operation: Operation::Create, place, old: None, writing };
         self.admit(&attempt, object).await?;
-        self.check(resource, object, None)?;
+        self.check(resource, object, None, "")?;
         if ownership == Ownership::OfChanges {
             self.own_changes(place, None, object, writing);
         }
         let name = object.str_at(&["metadata", "name"]).to_owned();
         let key = at_rest::key(resource, namespace, &name);
+        convert::convert(object, &resource.storage);
         let bytes = at_rest::pack(object);
         let taken = || Status::already_exists(resource.group_resource(), &name);
         if writing.options.dry_run {

@@ -33,7 +33,7 @@ impl Server {
     ) -> Result<Deleted, Status> {
         let mut current = self.get(place).await?;
         for _ in 0..ATTEMPTS {
-            let old = current.value()?;
+            let old = current.value_of(place.resource)?;
             check_preconditions(place, &old, options)?;
             let attempt = Attempt { operation: Operation::Delete, place, old: Some(&old), writing };
             self.admit(&attempt, &mut Value::Null).await?;

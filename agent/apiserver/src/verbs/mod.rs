@@ -91,6 +91,15 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// The object in the version that a resource serves.
+    pub fn value_of(&self, resource: &Resource) -> Result<Value, Status> {
+        let mut object = self.value()?;
+        holm_api::convert::convert(&mut object, &resource.gvk());
+        Ok(object)
+    }
+}
+
 impl From<Entry> for Stored {
     fn from(entry: Entry) -> Self {
         Self { revision: entry.mod_revision, bytes: entry.value }

@@ -2,6 +2,7 @@
 //!
 //! Must never estimate: a metric that could not be measured is absent, and its area says why.
 
+pub mod api;
 pub mod boot;
 pub mod container;
 pub mod flash;
@@ -50,6 +51,6 @@ pub enum BenchError {
     #[error("HOLM_PAYLOAD_IMAGE names no image; 'ci/bench container' builds one and names it")]
     NoPayloadImage,
     /// The comparison ended early.
-    #[error("the comparison of runtimes failed: {0}")]
+    #[error("the comparison failed: {0}")]
     Comparison(String),
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 /// What can be measured, in the order in which it is.
-pub const AREAS: [&str; 7] = ["image", "flash", "boot", "memory", "pod", "container", "power_cuts"];
+pub const AREAS: [&str; 8] =
+    ["image", "flash", "boot", "memory", "pod", "container", "api", "power_cuts"];
 
 /// As many as CI has time for.
 const POWER_CUTS: u32 = 5;

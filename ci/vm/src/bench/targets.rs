@@ -16,6 +16,8 @@ pub struct Target {
 pub enum Bound {
     /// At most that, in the metric's unit.
     AtMost(f64),
+    /// At least that, in the metric's unit.
+    AtLeast(f64),
     /// At most what another metric of the same run is.
     NoMoreThan(&'static str),
     /// At least this share of what another metric of the same run is.
@@ -25,7 +27,7 @@ pub enum Bound {
 }
 
 /// All promises.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 20] = [
     at_most("image.compressed", 64.0),
     Target { metric: "image.root", bound: Bound::NoMoreThan("image.root_budget") },
     Target { metric: "image.uki", bound: Bound::NoMoreThan("image.uki_budget") },
@@ -39,6 +41,15 @@ pub const TARGETS: [Target; 11] = [
         metric: "container.create_start",
         bound: Bound::NoMoreThan("container.create_start.runc"),
     },
+    at_most("api.idle_rss", 25.0),
+    at_most("api.rss_5000_pods", 120.0),
+    at_most("api.exec_to_ready", 0.3),
+    at_most("api.exec_to_ready_10k", 1.0),
+    Target { metric: "api.create_per_s_64", bound: Bound::AtLeast(2000.0) },
+    Target { metric: "api.get_per_s_64", bound: Bound::AtLeast(20_000.0) },
+    at_most("api.fanout_1000_watchers", 100.0),
+    at_most("api.idle_bytes_written_per_hour", 1.0),
+    at_most("api.lines", 25_000.0),
     Target { metric: "boot.power_cuts_survived", bound: Bound::EveryRun },
 ];
 
@@ -64,6 +75,7 @@ fn verdict(target: &Target, metrics: &Metrics) -> Option<Verdict> {
     let metric = metrics.get(target.metric)?;
     let (missed, wanted) = match target.bound {
         Bound::AtMost(most) => (metric.value > most, format!("at most {most}")),
+        Bound::AtLeast(least) => (metric.value < least, format!("at least {least}")),
         Bound::NoMoreThan(other) => {
             // Without the other there is nothing to hold it against, which is no success.
             let most = metrics.get(other).map(|other| other.value);
@@ -105,6 +117,12 @@ mod tests {
                 "MISSED memory.agent_rss: 12.001 x, at most 12"
             ]
         );
+    }
+
+    #[test]
+    fn what_should_be_high_is_missed_below_its_bound() {
+        assert!(verdicts_of(&[("api.create_per_s_64", 2000.0)])[0].starts_with("kept"));
+        assert!(verdicts_of(&[("api.create_per_s_64", 1999.0)])[0].starts_with("MISSED"));
     }
 
     #[test]

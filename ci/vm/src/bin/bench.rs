@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use holm_vm::bench::metric::Metrics;
 use holm_vm::bench::options::{self, Options};
 use holm_vm::bench::{
-    BenchError, boot, container, flash, host, image, memory, pod, power_cuts, targets,
+    BenchError, api, boot, container, flash, host, image, memory, pod, power_cuts, targets,
 };
 
 /// As many as make a median worth its name, on a machine that emulates.
@@ -73,6 +73,7 @@ fn measure(area: &str, options: &Options) -> Result<Metrics, BenchError> {
         "boot" => boot::measure(&options.image, BOOTS),
         "memory" => memory::measure(&options.image),
         "pod" => Ok(pod::measure(&options.image, PODS)?),
+        "api" => api::measure(),
         "container" => container::measure(CONTAINERS),
         _ => power_cuts::measure(&options.image, options.power_cuts),
     }
