@@ -18,6 +18,7 @@ use holm_node::pod::images::{StoredImages, chain};
 use holm_node::pod::manifests::{FileProblem, decide, read_all};
 use holm_node::pod::supervisor::Supervisor;
 use holm_node::pod::worker::{Event, Node, Order};
+use holm_update::{Change, Medium, medium};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -267,9 +268,10 @@ fn commit_slot() {
     tokio::task::spawn_blocking(|| {
         let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
         let Some(slot) = holm_update::Slot::from_command_line(&line) else { return };
-        match holm_update::commit(&PathBuf::from(places::BOOT), slot) {
-            Ok(holm_update::Committed::Now(name)) => tracing::info!("slot {slot} is good: {name}"),
-            Ok(holm_update::Committed::Before) => {}
+        let medium = Medium::new(PathBuf::from(places::BOOT), medium::Kind::BootCount);
+        match medium.change(slot, Change::Commit(slot)) {
+            Ok(writes) if writes.is_empty() => {}
+            Ok(_) => tracing::info!("slot {slot} is good"),
             Err(error) => tracing::error!("{}", chain(&error)),
         }
     });

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log [LINES]
+usage: holm-init ctl status|reboot [trial]|poweroff|restart SERVICE|log [LINES]
        holm-init ctl confirm
        holm-init ctl factory-reset [--drop-identity]";
 
@@ -56,13 +56,14 @@ fn report(result: Result<(), String>) -> ExitCode {
 
 /// Asks PID 1 to start the node again.
 pub(crate) fn restart() -> Result<(), String> {
-    ask(&Request::Reboot {}).map(|_| ()).map_err(|error| format!("PID 1 does not answer: {error}"))
+    ask(&Request::Reboot { trial: false }).map(|_| ()).map_err(|error| format!("PID 1 does not answer: {error}"))
 }
 
 fn request(words: &[&str]) -> Option<Request> {
     Some(match words {
         ["status"] => Request::Status {},
-        ["reboot"] => Request::Reboot {},
+        ["reboot"] => Request::Reboot { trial: false },
+        ["reboot", "trial"] => Request::Reboot { trial: true },
         ["poweroff"] => Request::Poweroff {},
         ["restart", service] => Request::Restart { service: (*service).to_owned() },
         ["log"] => Request::Log { lines: 50 },
@@ -131,6 +132,7 @@ mod tests {
         assert_eq!(request(&["status"]), Some(Request::Status {}));
         assert_eq!(request(&["log", "7"]), Some(Request::Log { lines: 7 }));
         assert_eq!(request(&["log", "all"]), None);
+        assert_eq!(request(&["reboot", "trial"]), Some(Request::Reboot { trial: true }));
         assert_eq!(request(&["restart"]), None);
         assert_eq!(request(&[]), None);
     }
@@ -138,7 +140,10 @@ mod tests {
     #[test]
     fn refusal_is_an_error_with_its_reason() {
         let answer = json!({ "error": "no service is named \"x\"" });
-        assert_eq!(show(&Request::Reboot {}, &answer), Err("no service is named \"x\"".into()));
+        assert_eq!(
+            show(&Request::Reboot { trial: false }, &answer),
+            Err("no service is named \"x\"".into())
+        );
     }
 
     #[test]

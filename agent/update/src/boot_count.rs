@@ -1,55 +1,27 @@
-//! Boot-counted entry names and what committing a slot means for them. Pure.
+//! The boot path of UEFI boards: systemd-boot counts in the names of the kernels. Pure.
 //!
-//! The boot loader counts in the file's name: `holm-a+3.efi` has three tries left,
-//! `holm-a+2-1.efi` has two left after one that failed, `holm-a.efi` is not counted. See the
-//! Automatic Boot Assessment specification of systemd-boot.
+//! `holm-a+3.efi` has three tries left, `holm-2-b+0-1.efi` none after one that failed,
+//! `holm-2-b.efi` is not counted. The number before the slot orders the kernels: systemd-boot
+//! starts the first that has tries left, and among kernels of one system the name that compares
+//! highest. A kernel that is being written is `a.new` or `b.new`, which the loader does not see.
+//! See the Automatic Boot Assessment specification of systemd-boot, and its order of entries.
+//!
+//! Every change is one rename in a folder that fits one sector of the disk (at most three names of
+//! at most 26 letters), so that a power cut leaves the old name or the new one.
 
-use std::fmt;
-use std::str::FromStr;
+use std::cmp::Reverse;
 
-/// One of the two root file systems, with the boot entry that belongs to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
-    /// `root-a`, `holm-a.efi`.
-    A,
-    /// `root-b`, `holm-b.efi`.
-    B,
-}
+use crate::boot_path::{BootPath, BootPathError, Change, Write, check};
+use crate::slot::{Slot, Slots};
 
-impl Slot {
-    /// Reads `holm.slot=` from a kernel command line. The last one wins, as for the kernel itself.
-    pub fn from_command_line(line: &str) -> Option<Self> {
-        line.split_ascii_whitespace()
-            .filter_map(|word| word.strip_prefix("holm.slot="))
-            .next_back()
-            .and_then(|value| value.parse().ok())
-    }
-}
+/// Where the kernels lie on the boot partition.
+pub const FOLDER: &str = "EFI/Linux";
 
-impl FromStr for Slot {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "a" => Ok(Self::A),
-            "b" => Ok(Self::B),
-            _ => Err(()),
-        }
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::A => "a",
-            Self::B => "b",
-        })
-    }
-}
-
-/// The name of a boot entry, taken apart.
+/// The name of a kernel, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootEntry {
+    /// Later kernels have higher numbers; a fresh image's has none.
+    pub number: Option<u32>,
     /// The slot that it boots.
     pub slot: Slot,
     /// `None` when the boot loader does not count this entry.
@@ -71,153 +43,170 @@ impl BootEntry {
     pub fn parse(file_name: &str) -> Option<Self> {
         let lower = file_name.to_ascii_lowercase();
         let stem = lower.strip_suffix(".efi")?.strip_prefix("holm-")?;
-        let (slot, counter) = match stem.split_once('+') {
-            Some((slot, counter)) => (slot, Some(counter)),
+        let (stem, counter) = match stem.split_once('+') {
+            Some((stem, counter)) => (stem, Some(counter)),
             None => (stem, None),
         };
-        let tries = counter.map(parse_tries).transpose().ok()?;
-        Some(Self { slot: slot.parse().ok()?, tries })
+        let (number, slot) = match stem.split_once('-') {
+            Some((number, slot)) => (Some(parse_number(number)?), slot),
+            None => (None, stem),
+        };
+        let tries = match counter {
+            None => None,
+            Some(counter) => {
+                let (left, done) = counter.split_once('-').unwrap_or((counter, "0"));
+                Some(Tries { left: parse_number(left)?, done: parse_number(done)? })
+            }
+        };
+        Some(Self { number, slot: slot.parse().ok()?, tries })
     }
 
-    /// The name of the slot's entry once it is committed.
-    pub fn committed_name(slot: Slot) -> String {
-        format!("holm-{slot}.efi")
+    /// The file name.
+    pub fn name(&self) -> String {
+        let number = self.number.map(|number| format!("{number}-")).unwrap_or_default();
+        let tries = match self.tries {
+            None => String::new(),
+            Some(Tries { left, done: 0 }) => format!("+{left}"),
+            Some(Tries { left, done }) => format!("+{left}-{done}"),
+        };
+        format!("holm-{number}{}{tries}.efi", self.slot)
+    }
+
+    /// The name that the loader gives it before it starts it.
+    pub fn counted_down(self) -> Self {
+        let count =
+            |tries: Tries| Tries { left: tries.left.saturating_sub(1), done: tries.done + 1 };
+        Self { tries: self.tries.map(count), ..self }
+    }
+
+    /// The loader starts the entry with the least rank.
+    fn rank(&self) -> (bool, Reverse<Option<u32>>, Reverse<Slot>) {
+        let spent = self.tries.is_some_and(|tries| tries.left == 0);
+        (spent, Reverse(self.number), Reverse(self.slot))
     }
 }
 
-fn parse_tries(counter: &str) -> Result<Tries, ()> {
-    let number = |text: &str| {
-        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(());
+fn parse_number(text: &str) -> Option<u32> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
+}
+
+/// The name of a kernel that is being written and that no loader sees.
+pub fn unfinished_name(slot: Slot) -> String {
+    format!("{slot}.new")
+}
+
+/// The names in [`FOLDER`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BootCount {
+    /// All of them, in any order.
+    pub names: Vec<String>,
+}
+
+impl BootCount {
+    /// The entries in the order of the loader: the first boots.
+    pub fn entries(&self) -> Vec<(&str, BootEntry)> {
+        let parsed = self.names.iter().filter_map(|name| Some((&**name, BootEntry::parse(name)?)));
+        let mut entries: Vec<_> = parsed.collect();
+        entries.sort_by_key(|(_, entry)| entry.rank());
+        entries
+    }
+
+    fn of(&self, slot: Slot) -> Vec<(&str, BootEntry)> {
+        self.entries().into_iter().filter(|(_, entry)| entry.slot == slot).collect()
+    }
+
+    /// The unfinished kernel of a slot, as it is spelt in the folder.
+    fn unfinished(&self, slot: Slot) -> Option<&str> {
+        let wanted = unfinished_name(slot);
+        self.names.iter().find(|name| name.eq_ignore_ascii_case(&wanted)).map(|name| &**name)
+    }
+
+    fn disable(&self, slot: Slot) -> Vec<Write> {
+        let entries = self.of(slot);
+        match (entries.as_slice(), self.unfinished(slot)) {
+            ([], _) => Vec::new(),
+            // The blocks stay, to be written over.
+            ([(name, _)], None) => {
+                vec![Write::Rename { from: (*name).to_owned(), to: unfinished_name(slot) }]
+            }
+            // Two names can be of the same clusters, which the first removal frees: none of them
+            // may be written to any more.
+            (several, unfinished) => {
+                let names = several.iter().map(|(name, _)| *name).chain(unfinished);
+                names.map(|name| Write::Remove(name.to_owned())).collect()
+            }
         }
-        text.parse::<u32>().map_err(drop)
-    };
-    let (left, done) = counter.split_once('-').unwrap_or((counter, "0"));
-    Ok(Tries { left: number(left)?, done: number(done)? })
+    }
+
+    fn arm(&self, slot: Slot) -> Result<Vec<Write>, BootPathError> {
+        let entries = self.of(slot);
+        let from = match (entries.as_slice(), self.unfinished(slot)) {
+            ([(name, _)], None) => name,
+            ([], Some(name)) => name,
+            ([], None) => return Err(BootPathError::Empty(slot)),
+            (several, _) => return Err(BootPathError::Unreadable(ambiguous(slot, several))),
+        };
+        let own = entries.first().and_then(|(_, entry)| entry.number);
+        let number = Some(self.number_above_other(slot, own).unwrap_or(1));
+        let tries = Some(Tries { left: 1, done: 0 });
+        let to = BootEntry { number, slot, tries }.name();
+        Ok(rename(from, to))
+    }
+
+    fn commit(&self, slot: Slot) -> Result<Vec<Write>, BootPathError> {
+        let entries = self.of(slot);
+        let (name, entry) = match entries.as_slice() {
+            [] => return Err(BootPathError::Empty(slot)),
+            [one] => *one,
+            several => return Err(BootPathError::Unreadable(ambiguous(slot, several))),
+        };
+        let number = self.number_above_other(slot, entry.number);
+        Ok(rename(name, BootEntry { number, slot, tries: None }.name()))
+    }
+
+    /// `own`, or a number that puts `slot` before the other slot.
+    fn number_above_other(&self, slot: Slot, own: Option<u32>) -> Option<u32> {
+        let others = self.of(slot.other());
+        match (own, others.iter().map(|(_, entry)| entry.number).max()) {
+            (own, None) => own,
+            (Some(own), Some(highest)) if highest.is_none_or(|highest| own > highest) => Some(own),
+            (_, Some(highest)) => Some(highest.unwrap_or(0).saturating_add(1)),
+        }
+    }
 }
 
-/// What has to be done so that the slot counts as good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plan {
-    /// The entry carries no counter any more.
-    AlreadyCommitted,
-    /// Rename `from` to `to`, in the folder of the entries.
-    Rename {
-        /// Name with the counter, as it stands in the folder.
-        from: String,
-        /// Name without it.
-        to: String,
-    },
-    /// No entry of this slot is there.
-    Missing,
-    /// A committed and a counted entry, or several counted ones, exist side by side. On FAT they
-    /// can be two names of the same clusters (a rename that lost power half-way), where removing
-    /// one would destroy the other: the update that next writes this slot has to clear them.
-    Ambiguous(Vec<String>),
+fn rename(from: &str, to: String) -> Vec<Write> {
+    if from == to { Vec::new() } else { vec![Write::Rename { from: from.to_owned(), to }] }
 }
 
-/// Decides how to commit `slot`, given the names in the folder of boot entries.
-pub fn plan(slot: Slot, names: &[String]) -> Plan {
-    let entries: Vec<(&String, BootEntry)> = names
-        .iter()
-        .filter_map(|name| BootEntry::parse(name).map(|entry| (name, entry)))
-        .filter(|(_, entry)| entry.slot == slot)
-        .collect();
-    match entries.as_slice() {
-        [] => Plan::Missing,
-        [(_, BootEntry { tries: None, .. })] => Plan::AlreadyCommitted,
-        [(name, _)] => Plan::Rename { from: (*name).clone(), to: BootEntry::committed_name(slot) },
-        several => Plan::Ambiguous(several.iter().map(|(name, _)| (*name).clone()).collect()),
+fn ambiguous(slot: Slot, entries: &[(&str, BootEntry)]) -> String {
+    let names: Vec<_> = entries.iter().map(|(name, _)| *name).collect();
+    format!("slot {slot} has more than one kernel: {}", names.join(", "))
+}
+
+impl BootPath for BootCount {
+    fn slots(&self, running: Slot) -> Result<Slots, BootPathError> {
+        let entries = self.entries();
+        let uncounted = entries.iter().find(|(_, entry)| entry.tries.is_none());
+        let first = entries.first().map(|(_, entry)| *entry);
+        let armed = first.filter(|entry| entry.tries.is_some_and(|tries| tries.left > 0));
+        Ok(Slots {
+            running,
+            default: uncounted.map(|(_, entry)| entry.slot),
+            armed: armed.map(|entry| entry.slot),
+        })
+    }
+
+    fn plan(&self, running: Slot, change: Change) -> Result<Vec<Write>, BootPathError> {
+        check(&self.slots(running)?, change)?;
+        match change {
+            Change::Disable(slot) => Ok(self.disable(slot)),
+            Change::Arm(slot) => self.arm(slot),
+            Change::Commit(slot) => self.commit(slot),
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn names(list: &[&str]) -> Vec<String> {
-        list.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn counters_are_read_from_the_name() {
-        let tries = |left, done| Some(Tries { left, done });
-        for (name, slot, expected) in [
-            ("holm-a.efi", Slot::A, None),
-            ("holm-a+3.efi", Slot::A, tries(3, 0)),
-            ("holm-b+2-1.efi", Slot::B, tries(2, 1)),
-            ("holm-b+0-3.efi", Slot::B, tries(0, 3)),
-            ("HOLM-A+3.EFI", Slot::A, tries(3, 0)),
-        ] {
-            assert_eq!(BootEntry::parse(name), Some(BootEntry { slot, tries: expected }), "{name}");
-        }
-    }
-
-    #[test]
-    fn other_files_are_not_entries() {
-        for name in [
-            "",
-            "holm-a",
-            "holm-c.efi",
-            "holm-.efi",
-            "holm-a+.efi",
-            "holm-a+-1.efi",
-            "holm-a+3-.efi",
-            "holm-a++3.efi",
-            "holm-a+3-1-1.efi",
-            "holm-a+99999999999.efi",
-            "other-a+3.efi",
-            "holm-a+3.efi.new",
-        ] {
-            assert_eq!(BootEntry::parse(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn counted_entry_of_the_booted_slot_is_renamed() {
-        let plan = plan(Slot::A, &names(&["holm-b+3.efi", "holm-a+2-1.efi", "notes.txt"]));
-        assert_eq!(plan, Plan::Rename { from: "holm-a+2-1.efi".into(), to: "holm-a.efi".into() });
-    }
-
-    #[test]
-    fn exhausted_entry_that_still_reached_ready_is_renamed() {
-        let plan = plan(Slot::B, &names(&["holm-b+0-3.efi"]));
-        assert_eq!(plan, Plan::Rename { from: "holm-b+0-3.efi".into(), to: "holm-b.efi".into() });
-    }
-
-    #[test]
-    fn two_names_of_one_slot_are_left_alone() {
-        let both = names(&["holm-a.efi", "holm-a+3.efi"]);
-        assert_eq!(plan(Slot::A, &both), Plan::Ambiguous(both));
-    }
-
-    #[test]
-    fn slot_is_read_from_the_kernel_command_line() {
-        assert_eq!(Slot::from_command_line("quiet holm.slot=b panic=10\n"), Some(Slot::B));
-        assert_eq!(Slot::from_command_line("holm.slot=a holm.slot=b"), Some(Slot::B));
-        assert_eq!(Slot::from_command_line("holm.slot=c"), None);
-        assert_eq!(Slot::from_command_line("xholm.slot=a"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn committing_twice_changes_nothing(left in 0u32..100, done in 0u32..100, is_a: bool) {
-            let slot = if is_a { Slot::A } else { Slot::B };
-            let first = plan(slot, &[format!("holm-{slot}+{left}-{done}.efi")]);
-            let Plan::Rename { to, .. } = first else { panic!("{first:?}") };
-            prop_assert_eq!(plan(slot, &[to]), Plan::AlreadyCommitted);
-        }
-
-        #[test]
-        fn any_name_is_parsed_without_a_panic(name in ".{0,40}") {
-            let _ = BootEntry::parse(&name);
-            let _ = BootEntry::parse(&format!("holm-a+{name}.efi"));
-        }
-
-        #[test]
-        fn the_other_slot_is_never_touched(name in "holm-b(\\+[0-9]{1,2}(-[0-9]{1,2})?)?\\.efi") {
-            prop_assert_eq!(plan(Slot::A, &[name]), Plan::Missing);
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,8 @@ use toml::de::DeTable;
 use crate::problem::{Problem, Report};
 use crate::reader::{At, Table};
 use crate::{
-    Console, Hardware, Images, Kernel, Log, NodeConfig, Provisioning, Reset, Time, Watchdog,
+    Console, Hardware, Images, Install, Kernel, Log, NodeConfig, Provisioning, Reset, Time, Update,
+    Watchdog,
 };
 use crate::{links, network, node, pods, schema, topology, wifi};
 
@@ -62,6 +63,7 @@ fn read_sections(root: &Table<'_>) -> (NodeConfig, Vec<links::Placed>) {
         watchdog: Watchdog::read(root),
         kernel: Kernel::read(root),
         log: Log::read(root),
+        install: Install::read(root),
         console: Console::read(root),
         provisioning: Provisioning::read(root),
         reset: Reset::read(root),
@@ -70,6 +72,7 @@ fn read_sections(root: &Table<'_>) -> (NodeConfig, Vec<links::Placed>) {
         pods: pods::read_pods(root),
         images: Images::read(root),
         registries: pods::read_registries(root),
+        update: Update::read(root),
     };
     (config, links)
 }

@@ -6,6 +6,7 @@
 mod console;
 mod document;
 mod hardware;
+mod install;
 mod links;
 mod network;
 mod node;
@@ -18,11 +19,13 @@ mod schema;
 mod syntax;
 mod system;
 mod topology;
+mod update;
 mod wifi;
 
 pub use console::{Appearance, Console};
 pub use document::parse;
 pub use hardware::Hardware;
+pub use install::{AfterInstall, Install, Target};
 pub use links::{
     Bond, BondMode, Bridge, LacpRate, Link, LinkKind, LinkMatch, Mac, Route, TransmitHash, Vlan,
 };
@@ -34,6 +37,7 @@ pub use provisioning::{Confirm, Provisioning};
 pub use reset::{Gpio, Reset};
 pub use schema::{Section, schema};
 pub use system::{Kernel, Log, Time, Watchdog};
+pub use update::{Update, Window};
 pub use wifi::{Wifi, WifiSecurity};
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

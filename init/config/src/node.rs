@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::reader::{At, Table};
 use crate::{
-    Console, Hardware, Images, Kernel, Log, Network, Pods, Provisioning, Registry, Reset, Time,
-    Watchdog, Wifi,
+    Console, Hardware, Images, Install, Kernel, Log, Network, Pods, Provisioning, Registry, Reset,
+    Time, Update, Watchdog, Wifi,
 };
 use crate::{schema, syntax};
 
@@ -24,6 +24,8 @@ pub struct NodeConfig {
     pub kernel: Kernel,
     /// `[log]`
     pub log: Log,
+    /// `[install]`
+    pub install: Install,
     /// `[console]`
     pub console: Console,
     /// `[provisioning]`
@@ -40,6 +42,8 @@ pub struct NodeConfig {
     pub images: Images,
     /// `[registries."<host[:port]>"]`, by the host as an image reference names it.
     pub registries: BTreeMap<String, Registry>,
+    /// `[update]`
+    pub update: Update,
 }
 
 /// `[node]`

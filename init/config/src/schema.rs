@@ -20,14 +20,16 @@ pub(crate) static ROOT: Section = Section {
         "watchdog",
         "kernel",
         "log",
+        "install",
+        "pods",
+        "images",
+        "registries",
+        "update",
         "console",
         "provisioning",
         "reset",
         "hardware",
         "wifi",
-        "pods",
-        "images",
-        "registries",
     ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
@@ -68,6 +70,7 @@ pub(crate) static WATCHDOG: Section = Section { path: "watchdog", keys: &["timeo
 pub(crate) static KERNEL: Section = Section { path: "kernel", keys: &["modules", "sysctls"] };
 pub(crate) static KERNEL_SYSCTLS: Section = Section { path: "kernel.sysctls", keys: &[] };
 pub(crate) static LOG: Section = Section { path: "log", keys: &["max-size", "files"] };
+pub(crate) static INSTALL: Section = Section { path: "install", keys: &["disk", "erase", "after"] };
 pub(crate) static CONSOLE: Section =
     Section { path: "console", keys: &["screen", "serial", "terminals", "colour"] };
 pub(crate) static PROVISIONING: Section = Section {
@@ -95,8 +98,23 @@ pub(crate) static REGISTRY: Section = Section {
     path: "registries.<host>",
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
+pub(crate) static UPDATE: Section = Section {
+    path: "update",
+    keys: &[
+        "places",
+        "channel",
+        "automatic",
+        "poll",
+        "windows",
+        "settle",
+        "limit",
+        "checks",
+        "rate-limit",
+        "proxy",
+    ],
+};
 
-static SECTIONS: [&Section; 25] = [
+static SECTIONS: &[&Section] = &[
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -112,6 +130,7 @@ static SECTIONS: [&Section; 25] = [
     &KERNEL,
     &KERNEL_SYSCTLS,
     &LOG,
+    &INSTALL,
     &CONSOLE,
     &PROVISIONING,
     &RESET,
@@ -122,11 +141,12 @@ static SECTIONS: [&Section; 25] = [
     &IMAGES,
     &REGISTRIES,
     &REGISTRY,
+    &UPDATE,
 ];
 
 /// All sections that a document can have.
 pub fn schema() -> &'static [&'static Section] {
-    &SECTIONS
+    SECTIONS
 }
 
 impl Section {

@@ -80,6 +80,7 @@ fn around(section: &str) -> (&'static str, &'static str) {
         "watchdog" => ("[watchdog]\n", ""),
         "kernel" => ("[kernel]\n", ""),
         "log" => ("[log]\n", ""),
+        "install" => ("[install]\n", ""),
         "console" => ("[console]\n", ""),
         "provisioning" => ("[provisioning]\n", ""),
         "reset" => ("[reset]\n", ""),
@@ -89,6 +90,7 @@ fn around(section: &str) -> (&'static str, &'static str) {
         "pods" => ("[pods]\n", ""),
         "images" => ("[images]\n", ""),
         "registries.<host>" => ("[registries.\"a.example\"]\n", ""),
+        "update" => ("[update]\n", ""),
         other => unreachable!("the test does not know section {other}"),
     }
 }
