@@ -56,7 +56,9 @@ fn report(result: Result<(), String>) -> ExitCode {
 
 /// Asks PID 1 to start the node again.
 pub(crate) fn restart() -> Result<(), String> {
-    ask(&Request::Reboot { trial: false }).map(|_| ()).map_err(|error| format!("PID 1 does not answer: {error}"))
+    ask(&Request::Reboot { trial: false })
+        .map(|_| ())
+        .map_err(|error| format!("PID 1 does not answer: {error}"))
 }
 
 fn request(words: &[&str]) -> Option<Request> {
