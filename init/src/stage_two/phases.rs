@@ -137,6 +137,9 @@ impl Node {
             ("HOLM_CONFIG", "/run/holm/holm.toml".to_owned()),
             ("HOLM_CONFIG_DIR", self.settings.folder.clone()),
         ];
+        // Which disk an installer must not write; services get nothing else of PID 1's own.
+        let disk = std::env::var("HOLM_DISK").ok().filter(|_| self.stand_in.is_some());
+        self.environment.extend(disk.map(|disk| ("HOLM_DISK", disk)));
         self.set_watchdog();
         // The disks are there, or what stands in for them.
         self.service_event(Name::Log, Event::Start, now());
