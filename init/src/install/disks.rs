@@ -13,7 +13,7 @@ const END: u64 = 1 << 20;
 const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"];
 
 /// All disks, by name; `own` is the one that this system runs from.
-pub(super) fn present(own: Option<&str>) -> Vec<Disk> {
+pub(super) fn present(own: &str) -> Vec<Disk> {
     let mut found: Vec<Disk> = fs::read_dir("/sys/block")
         .into_iter()
         .flatten()
@@ -32,7 +32,7 @@ fn is_disk(name: &str) -> bool {
     !is_part_of_emmc && !name.contains("rpmb") && !NO_DISKS.iter().any(|no| name.starts_with(no))
 }
 
-fn look(class: &Path, name: &str, own: Option<&str>) -> Option<Disk> {
+fn look(class: &Path, name: &str, own: &str) -> Option<Disk> {
     let folder = class.join(name);
     let text = |file: &str| {
         fs::read_to_string(folder.join(file)).map_or(String::new(), |text| text.trim().to_owned())
@@ -56,7 +56,7 @@ fn look(class: &Path, name: &str, own: Option<&str>) -> Option<Disk> {
         serial: serial.unwrap_or_default(),
         is_internal: !on_usb && !is_card && text("removable") != "1",
         is_read_only: text("ro") != "0",
-        is_own: own == Some(name),
+        is_own: own == name,
         // What cannot be read may hold anything.
         is_blank: File::open(Path::new("/dev").join(name))
             .and_then(|file| is_blank(&file, size))

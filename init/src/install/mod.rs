@@ -62,13 +62,15 @@ fn attempt() -> Result<AfterInstall, String> {
     let config: NodeConfig = holm_config::parse(&text, IN_FORCE).unwrap_or_default();
     let image = File::open(IMAGE).map_err(|error| format!("cannot open {IMAGE}: {error}"))?;
     let size = image.metadata().map_err(|error| format!("cannot measure {IMAGE}: {error}"))?.len();
-    let own = std::env::var("HOLM_DISK").ok();
-    let seen = disks::present(own.as_deref());
+    // Without it, this system's own disk would be one among the others.
+    let own = std::env::var("HOLM_DISK");
+    let own = own.map_err(|_| "it is not known which disk this system runs from".to_owned())?;
+    let seen = disks::present(&own);
     let name = match plan::decide(&seen, &config.install, size) {
         Decision::Write(name) => name,
         Decision::Ask(why) => {
             kmsg::announce(&format!("install: nothing is written yet: {why}"));
-            ask(own.as_deref(), size)?
+            ask(&own, size)?
         }
     };
     install(&image, size, &name, &text)?;
@@ -77,7 +79,7 @@ fn attempt() -> Result<AfterInstall, String> {
 }
 
 /// Asks until a disk is named that can be taken.
-fn ask(own: Option<&str>, size: u64) -> Result<String, String> {
+fn ask(own: &str, size: u64) -> Result<String, String> {
     let mut consoles =
         Consoles::open().map_err(|error| format!("no console to ask on: {error}"))?;
     loop {

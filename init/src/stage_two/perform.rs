@@ -101,6 +101,8 @@ impl Node {
             && is_configured
             && is_stopped
             && self.settings.console
+            // The installer asks on the same terminals.
+            && self.stand_in != Some(StandIn::Installer)
             && self.shutdown.is_none()
         {
             self.service_event(Name::Console, Event::Start, now);

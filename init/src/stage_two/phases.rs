@@ -145,6 +145,9 @@ impl Node {
             ("HOLM_CONFIG", "/run/holm/holm.toml".to_owned()),
             ("HOLM_CONFIG_DIR", self.settings.folder.clone()),
         ];
+        // Which disk an installer must not write; services get nothing else of PID 1's own.
+        let disk = std::env::var("HOLM_DISK").ok().filter(|_| self.stand_in.is_some());
+        self.environment.extend(disk.map(|disk| ("HOLM_DISK", disk)));
         self.set_watchdog();
         self.lasts =
             self.settings.early_seconds.map(|early| Moment(0) + Duration::from_secs(early));
