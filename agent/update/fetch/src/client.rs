@@ -18,6 +18,9 @@ use crate::store::Store;
 /// An index of 44 bytes for each chunk; more is no index for a node.
 const MOST_INDEX: u64 = 4 << 20;
 
+/// Where servers take reports, below a place.
+const REPORT: &str = "report";
+
 /// Why a release cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -88,6 +91,22 @@ impl Client {
             }
         }
         Err(first_error.map_or(SettingsError::NoPlace.into(), ClientError::NoPlace))
+    }
+
+    /// Tells the first server that takes it what the node runs, wants, and why it went back: the
+    /// JSON of `holm update status`, with the node's name, board and channel. A plain web server
+    /// takes no reports, which is no failure of an update.
+    pub fn report(&self, report: &serde_json::Value) -> Result<(), ClientError> {
+        let body = report.to_string();
+        let mut last = FetchError::Missing(REPORT.to_owned());
+        for place in &self.places {
+            let Place::Web(http) = place else { continue };
+            match http.post(REPORT, body.as_bytes()) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last.into())
     }
 
     /// Prepares the download of the release whose index is at `path`: gets the index and looks

@@ -109,6 +109,20 @@ impl Http {
     }
 }
 
+impl Http {
+    /// Sends JSON to `file`. What the server says of it is of no interest, beside that it took it.
+    pub(crate) fn post(&self, file: &str, json: &[u8]) -> Result<(), FetchError> {
+        let url = format!("{}/{file}", self.base);
+        self.traffic.add_request();
+        let request = self.agent.post(&url).header(header::CONTENT_TYPE, "application/json");
+        match request.send(json) {
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => Err(FetchError::Status { url, status: response.status().as_u16() }),
+            Err(source) => Err(FetchError::Transport { url, source: Box::new(source) }),
+        }
+    }
+}
+
 /// The first byte of `bytes FIRST-LAST/TOTAL`.
 fn range_begin(text: &str) -> Option<u64> {
     let (first, _) = text.trim().strip_prefix("bytes")?.trim_start().split_once('-')?;
