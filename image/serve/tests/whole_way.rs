@@ -1,5 +1,6 @@
 //! The whole way of an update: published by `holm-image`, served by our server and by nginx over
 //! the same folder, and fetched by a node's client.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's way to fail")]
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
