@@ -34,6 +34,7 @@ const SHOWN: &str = "/run/holm/provision.json";
 const NETWORK: &str = "/run/holm/network.json";
 const DOCUMENT: &str = "/state/holm.toml";
 const LOOK: Duration = Duration::from_secs(2);
+const REST: Duration = Duration::from_secs(10);
 /// For whoever has entered a document to read the answer.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -160,7 +161,9 @@ impl Task {
             {
                 return Ok(());
             }
-            wait_for(self.page.as_ref(), now() + LOOK);
+            // A node that nobody ever connects must not be woken for it all the time.
+            let is_busy = self.trial.is_some() || self.wants_page;
+            wait_for(self.page.as_ref(), now() + if is_busy { LOOK } else { REST });
         }
     }
 
