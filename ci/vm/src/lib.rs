@@ -20,4 +20,5 @@ pub mod power_cut;
 pub mod qmp;
 pub mod scenario;
 pub mod shell;
+pub mod update;
 pub mod vm;
