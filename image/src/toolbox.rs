@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::board::Architecture;
 
 /// The packages that hold the tools; what they depend on is unpacked beside them.
-pub const PACKAGES: [&str; 8] = [
+pub const PACKAGES: [&str; 9] = [
     "cryptsetup-bin",
     "e2fsprogs",
     "erofs-utils",
@@ -19,6 +19,7 @@ pub const PACKAGES: [&str; 8] = [
     "openssl",
     "osslsigncode",
     "squashfs-tools",
+    "u-boot-tools",
     "xz-utils",
 ];
 
@@ -57,6 +58,11 @@ impl Toolbox {
         let loader = find_loader(&libraries)
             .map_err(|source| Error::Loader { folder: libraries.clone(), source })?;
         Ok(Self { folder, loader, libraries })
+    }
+
+    /// The loader and the libraries that the tools run by, for programs of the same release.
+    pub fn loader(&self) -> (&Path, &Path) {
+        (&self.loader, &self.libraries)
     }
 
     /// The tool at `path` below `/usr`, as `bin/openssl`. Its environment is the caller's without

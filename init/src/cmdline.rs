@@ -36,6 +36,11 @@ impl Cmdline {
         found.and_then(|(_, value)| value.as_deref())
     }
 
+    /// Whether `key` is there, with a value or without.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.words.iter().any(|(k, _)| k == key)
+    }
+
     /// Parses the value of `key`; a missing or unreadable value gives `default`.
     pub(crate) fn number(&self, key: &str, default: u64) -> u64 {
         let value = self.value(key).and_then(|value| value.parse().ok());

@@ -23,7 +23,11 @@ pub(crate) enum Request {
     /// How the node is.
     Status {},
     /// Start again, in order.
-    Reboot {},
+    Reboot {
+        /// Start the slot that is to be tried, where the firmware has to be told.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        trial: bool,
+    },
     /// Switch off, in order.
     Poweroff {},
     /// Stop a service and start it again.
@@ -48,7 +52,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Request, String> {
     serde_json::from_slice(line).map_err(|error| {
         format!(
             "cannot read the request: {error}; it must be one of {{\"op\":\"status\"}}, \
-             {{\"op\":\"reboot\"}}, {{\"op\":\"poweroff\"}}, \
+             {{\"op\":\"reboot\"}}, {{\"op\":\"reboot\",\"trial\":true}}, {{\"op\":\"poweroff\"}}, \
              {{\"op\":\"restart\",\"service\":NAME}}, {{\"op\":\"log\",\"lines\":NUMBER}}"
         )
     })
@@ -198,6 +202,8 @@ mod tests {
     fn requests_of_the_contract_are_read() {
         let read = |text: &str| parse(text.as_bytes()).unwrap();
         assert_eq!(read(r#"{"op":"status"}"#), Request::Status {});
+        assert_eq!(read(r#"{"op":"reboot"}"#), Request::Reboot { trial: false });
+        assert_eq!(read(r#"{"op":"reboot","trial":true}"#), Request::Reboot { trial: true });
         assert_eq!(read(r#"{"op":"poweroff"}"#), Request::Poweroff {});
         assert_eq!(read(r#"{"op":"log"}"#), Request::Log { lines: 50 });
         assert_eq!(

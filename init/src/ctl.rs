@@ -5,7 +5,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: holm-init ctl status|reboot|poweroff|restart SERVICE|log [LINES]";
+const USAGE: &str =
+    "usage: holm-init ctl status|reboot [trial]|poweroff|restart SERVICE|log [LINES]";
 
 /// Carries out one command.
 pub(crate) fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
@@ -37,7 +38,8 @@ pub(crate) fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
 fn request(words: &[&str]) -> Option<Request> {
     Some(match words {
         ["status"] => Request::Status {},
-        ["reboot"] => Request::Reboot {},
+        ["reboot"] => Request::Reboot { trial: false },
+        ["reboot", "trial"] => Request::Reboot { trial: true },
         ["poweroff"] => Request::Poweroff {},
         ["restart", service] => Request::Restart { service: (*service).to_owned() },
         ["log"] => Request::Log { lines: 50 },
@@ -105,6 +107,7 @@ mod tests {
         assert_eq!(request(&["status"]), Some(Request::Status {}));
         assert_eq!(request(&["log", "7"]), Some(Request::Log { lines: 7 }));
         assert_eq!(request(&["log", "all"]), None);
+        assert_eq!(request(&["reboot", "trial"]), Some(Request::Reboot { trial: true }));
         assert_eq!(request(&["restart"]), None);
         assert_eq!(request(&[]), None);
     }
@@ -112,7 +115,10 @@ mod tests {
     #[test]
     fn refusal_is_an_error_with_its_reason() {
         let answer = json!({ "error": "no service is named \"x\"" });
-        assert_eq!(show(&Request::Reboot {}, &answer), Err("no service is named \"x\"".into()));
+        assert_eq!(
+            show(&Request::Reboot { trial: false }, &answer),
+            Err("no service is named \"x\"".into())
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cgroups;
 mod clock;
 mod cmdline;
 mod configuration;
+mod console;
 mod control;
 mod ctl;
 mod device;
@@ -13,9 +14,11 @@ mod durable;
 mod gpt;
 mod health;
 mod identity;
+mod install;
 mod kmsg;
 mod lines;
 mod log;
+mod mbr;
 mod modules;
 mod mounts;
 mod network;
@@ -31,6 +34,7 @@ mod syscalls;
 mod task;
 mod tasks;
 mod time;
+mod trial;
 mod verity;
 #[cfg(test)]
 mod vm;
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Some("network") => network::main(),
         Some("task") => tasks::main(arguments),
         Some("log") => log::main(),
+        Some("console") => console::main(arguments),
         Some("time") => time::main(),
         Some("ctl") => ctl::main(arguments),
         _ => {

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) enum End {
     /// Start again.
     Reboot,
+    /// Start the slot that is to be tried, where the firmware has to be told.
+    Trial,
     /// Switch off.
     PowerOff,
 }
@@ -88,8 +90,8 @@ pub(crate) enum Action {
     TerminateAll,
     /// SIGKILL to all.
     KillAll,
-    /// Start the child that unmounts.
-    Unmount,
+    /// Start the child that unmounts, and prepares this end.
+    Unmount(End),
     /// The reboot call.
     Leave(End),
     /// Say this on every console.
@@ -110,6 +112,7 @@ impl Shutdown {
     pub(crate) fn begin(end: End, reason: &str, now: Moment) -> (Self, Vec<Action>) {
         let what = match end {
             End::Reboot => "rebooting",
+            End::Trial => "rebooting into a trial",
             End::PowerOff => "powering off",
         };
         let announcement = Action::Announce(format!("{what}: {reason}"));
@@ -158,7 +161,7 @@ impl Shutdown {
             Phase::Services => Action::StopServices,
             Phase::Terminate => Action::TerminateAll,
             Phase::Kill => Action::KillAll,
-            Phase::Unmount => Action::Unmount,
+            Phase::Unmount => Action::Unmount(self.end),
             Phase::Leave => Action::Leave(self.end),
         }
     }
@@ -206,7 +209,10 @@ mod tests {
         seen.services = false;
         assert_eq!(deeds(shutdown.advance(seen, at(3))), [Action::TerminateAll]);
         seen.processes = false;
-        assert_eq!(deeds(shutdown.advance(seen, at(4))), [Action::KillAll, Action::Unmount]);
+        assert_eq!(
+            deeds(shutdown.advance(seen, at(4))),
+            [Action::KillAll, Action::Unmount(End::Reboot)]
+        );
         seen.unmounting = true;
         assert!(shutdown.advance(seen, at(5)).is_empty());
         seen.unmounting = false;
@@ -217,7 +223,7 @@ mod tests {
     fn idle_node_is_down_at_once() {
         let (mut shutdown, _) = Shutdown::begin(End::PowerOff, "asked to", at(0));
         let actions = deeds(shutdown.advance(Seen::default(), at(0)));
-        assert_eq!(actions.last(), Some(&Action::Unmount));
+        assert_eq!(actions.last(), Some(&Action::Unmount(End::PowerOff)));
     }
 
     #[test]
@@ -244,6 +250,20 @@ mod tests {
         shutdown.wish(End::PowerOff);
         shutdown.wish(End::Reboot);
         shutdown.advance(Seen::default(), at(0));
+        let actions = shutdown.advance(Seen::default(), at(1));
+        assert_eq!(deeds(actions), [Action::Leave(End::PowerOff)]);
+    }
+
+    #[test]
+    fn trial_is_prepared_by_the_child_that_unmounts_and_a_power_button_ends_it() {
+        let (mut shutdown, actions) = Shutdown::begin(End::Trial, "asked to", at(0));
+        assert_eq!(actions[0], Action::Announce("rebooting into a trial: asked to".into()));
+        let actions = shutdown.advance(Seen::default(), at(0));
+        assert_eq!(deeds(actions).last(), Some(&Action::Unmount(End::Trial)));
+        shutdown.wish(End::Reboot);
+        let actions = shutdown.clone().advance(Seen::default(), at(1));
+        assert_eq!(deeds(actions), [Action::Leave(End::Trial)]);
+        shutdown.wish(End::PowerOff);
         let actions = shutdown.advance(Seen::default(), at(1));
         assert_eq!(deeds(actions), [Action::Leave(End::PowerOff)]);
     }

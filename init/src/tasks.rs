@@ -1,10 +1,13 @@
 //! The work that PID 1 gives to children of the same binary, by name.
 //! Each may block; none is ever called in PID 1 itself.
 
+use crate::device::firmware;
+use crate::install;
 use crate::modules::drivers;
 use crate::stage_one;
 use crate::storage::{self, crashes, unmount};
-use crate::{configuration, identity};
+use crate::{configuration, identity, kmsg};
+use holm_config::AfterInstall;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -19,10 +22,25 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         "coldplug" => drivers::coldplug_rest(),
         "drivers" => drivers::load_wished(arguments),
         "storage" => storage::prepare(),
-        "identity" => identity::set_up(),
+        "identity" => {
+            if let Some(complaint) = firmware::complaint() {
+                kmsg::announce(&complaint);
+            }
+            identity::set_up()
+        }
         "configuration" => configuration::apply().map(|settings| answer(&settings.encode())),
         "crashes" => crashes::keep().map(|_| ()),
-        "unmount" => unmount::all(),
+        "unmount" => {
+            let unmounted = unmount::all();
+            // What stays mounted is read-only, which is no reason against a trial.
+            let wants_trial = arguments.next().as_deref() == Some("trial");
+            let armed = if wants_trial { crate::trial::arm() } else { Ok(()) };
+            armed.and(unmounted)
+        }
+        "install" => match install::run() {
+            Ok(AfterInstall::Reboot) => return ExitCode::from(install::REBOOT as u8),
+            other => other.map(drop),
+        },
         #[cfg(feature = "payload")]
         "payload" => crate::payload::run(),
         _ => Err(format!("no task is named {name:?}")),

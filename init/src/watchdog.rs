@@ -14,6 +14,10 @@ use std::time::Duration;
 const DEFAULT_TIMEOUT: u64 = 60;
 /// `_IOWR('W', 6, int)` of linux/watchdog.h.
 const SET_TIMEOUT: libc::Ioctl = 0xc004_5706;
+/// The driver of the Raspberry Pi's watchdog takes any time and counts what is left
+/// of it after division by 16 s: by its name in sysfs, it is asked for no more.
+const SHORT: (&str, Duration) = ("Broadcom BCM2835 Watchdog timer", Duration::from_secs(15));
+const IDENTITY: &str = "/sys/class/watchdog/watchdog0/identity";
 
 /// An armed watchdog.
 pub(crate) struct Watchdog {
@@ -47,7 +51,8 @@ impl Watchdog {
         let device = unsafe { File::from_raw_fd(descriptor) };
         let flags = rustix::io::FdFlags::CLOEXEC;
         rustix::io::fcntl_setfd(&device, flags).ok()?;
-        Some(Self { device, timeout: Duration::from_secs(DEFAULT_TIMEOUT) })
+        let timeout = bounded(Duration::from_secs(DEFAULT_TIMEOUT), &identity());
+        Some(Self { device, timeout })
     }
 
     /// Gives the descriptor up so that it lives on through an exec.
@@ -59,6 +64,7 @@ impl Watchdog {
     /// Sets the time after which the hardware resets the machine. The driver
     /// may choose another; what it chose is what `interval` goes by.
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        let timeout = bounded(timeout, &identity());
         let mut seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
         // SAFETY: the call reads and writes one int, which outlives it.
         let result = unsafe { libc::ioctl(self.device.as_raw_fd(), SET_TIMEOUT, &mut seconds) };
@@ -75,5 +81,29 @@ impl Watchdog {
     pub(crate) fn pet(&mut self) {
         // A zero byte only keeps it alive; `V` would disarm it.
         let _ = self.device.write(&[0]);
+    }
+}
+
+fn identity() -> String {
+    std::fs::read_to_string(IDENTITY).unwrap_or_default()
+}
+
+/// The time that the driver of this name can really be asked for.
+fn bounded(timeout: Duration, identity: &str) -> Duration {
+    let (name, most) = SHORT;
+    if identity.trim() == name { timeout.min(most) } else { timeout }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raspberry_pi_is_asked_for_no_more_than_its_hardware_counts() {
+        let seconds = Duration::from_secs;
+        let pi = "Broadcom BCM2835 Watchdog timer\n";
+        assert_eq!(bounded(seconds(60), pi), seconds(15));
+        assert_eq!(bounded(seconds(10), pi), seconds(10));
+        assert_eq!(bounded(seconds(60), "i6300ESB timer\n"), seconds(60));
     }
 }

@@ -15,6 +15,10 @@ const MOST_BARRED: usize = 32;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Ledger {
+    /// A person wants nothing to be installed or tried by itself.
+    pub held: bool,
+    /// This node's place in waves, drawn once.
+    pub seed: Option<u16>,
     /// The attempt that is under way.
     pub attempt: Option<Attempt>,
     /// The version of the complete, proven system in the slot that is not committed, if any.
@@ -85,8 +89,6 @@ pub enum Code {
     NoVerdict,
     /// A health check failed.
     CheckFailed,
-    /// Not all checks held within the time of a trial.
-    TimedOut,
     /// The kernel panicked, or PID 1 died.
     Panic,
     /// The hardware watchdog reset the machine.
@@ -103,7 +105,6 @@ impl Code {
         match self {
             Self::Committed | Self::NotWritten | Self::NoVerdict => false,
             Self::CheckFailed
-            | Self::TimedOut
             | Self::Panic
             | Self::Watchdog
             | Self::BootFailed

@@ -20,6 +20,7 @@
 //! | trial   | healthy                             | none             | commit slot, record               |
 //! | trial   | boot in slot, committed             | none             | record: power went after the commit |
 //! | trial   | unhealthy                           | trial, verdict   | record, reboot                    |
+//! | trial   | undecided                           | trial            | reboot                            |
 //! | trial   | boot in other, verdict or evidence  | none, barred     | record, disable slot              |
 //! | trial   | boot in other, none, arms < 3       | trial, arms + 1  | record, arm, reboot               |
 //! | trial   | boot in other, none, arms = 3       | none             | record, disable slot              |
@@ -69,6 +70,8 @@ pub enum Event {
     Healthy,
     /// One did not.
     Unhealthy(Verdict),
+    /// The trial can prove nothing, for a reason that is not the version's.
+    Undecided,
     /// A person wants the version before.
     RollBack {
         /// The version that runs.
@@ -189,6 +192,10 @@ pub fn step(
             }
             attempt.verdict = Some(verdict);
             vec![Effect::Record, Effect::Reboot]
+        }
+        Event::Undecided => {
+            at(&mut next, Stage::Trial, "being tried")?;
+            vec![Effect::Reboot]
         }
     };
     Ok((next, effects))

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod bare;
 pub mod bench;
+pub mod board;
 pub mod console;
 pub mod deadline;
 pub mod dhcp;

@@ -15,6 +15,8 @@ pub struct Machine {
     pub boot: BootPath,
     /// Raw disks, the first one bootable.
     pub disks: Vec<PathBuf>,
+    /// Raw disks on a USB port, as sticks are.
+    pub usb_disks: Vec<PathBuf>,
     /// Network links, in order.
     pub links: Vec<Link>,
     /// Firmware configuration entries: name and file.
@@ -96,6 +98,15 @@ impl Machine {
                 "-device",
                 &format!("virtio-blk-pci,drive=disk{index},bootindex={}", index + 1),
             );
+        }
+        if !self.usb_disks.is_empty() {
+            arguments.pair("-device", "qemu-xhci");
+        }
+        for (index, disk) in self.usb_disks.iter().enumerate() {
+            let disk = escaped(disk);
+            arguments.pair("-drive", &format!("if=none,id=usb{index},format=raw,file={disk}"));
+            let device = format!("usb-storage,drive=usb{index},removable=on");
+            arguments.pair("-device", &device);
         }
         for (index, link) in self.links.iter().enumerate() {
             arguments.pair("-netdev", &link.backend(index));
@@ -208,6 +219,7 @@ mod tests {
                 secure: false,
             },
             disks: vec!["/vm/a,b.raw".into()],
+            usb_disks: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),
@@ -223,6 +235,16 @@ mod tests {
         let line = joined(&machine());
         assert!(!line.contains("net"), "{line}");
         assert!(line.contains("-m 128M"), "{line}");
+    }
+
+    #[test]
+    fn sticks_hang_on_one_usb_controller_and_none_needs_none() {
+        let mut machine = machine();
+        assert!(!joined(&machine).contains("usb"));
+        machine.usb_disks = vec!["/vm/one.raw".into(), "/vm/two.raw".into()];
+        let line = joined(&machine);
+        assert_eq!(line.matches("qemu-xhci").count(), 1, "{line}");
+        assert!(line.contains("file=/vm/two.raw") && line.contains("usb-storage,drive=usb1"));
     }
 
     #[test]

@@ -27,6 +27,24 @@ pub enum ScenarioError {
     /// The environment does not say which image to boot.
     #[error("HOLM_IMAGE names no image; run 'ci/test boot', which builds one and names it")]
     NoImage,
+    /// The environment does not say which image of a board to boot.
+    #[error("{0} names no image; run 'ci/test boards', which builds one and names it")]
+    NoBoardImage(&'static str),
+    /// QEMU has no machine that is the board.
+    #[error("QEMU has no machine for {}", .0.display())]
+    NoMachine(PathBuf),
+    /// The image has no manifest beside it.
+    #[error(transparent)]
+    Description(#[from] qemu::DescriptionError),
+    /// There is no U-Boot to stand in for a board's.
+    #[error(transparent)]
+    UBoot(#[from] qemu::NoUBoot),
+    /// The card does not boot.
+    #[error(transparent)]
+    Slot(#[from] qemu::SlotError),
+    /// The layer over the image could not be made.
+    #[error("cannot make a layer over the image")]
+    Layer(#[source] holm_image::process::Error),
     /// The environment does not say whose keys to enrol.
     #[error("HOLM_KEYS names no folder with keys; 'ci/test boot' names it")]
     NoKeys,
@@ -120,6 +138,7 @@ impl Scenario {
             processors: 1,
             boot: BootPath::Firmware { code: firmware.code, variables, secure: false },
             disks: vec![disk.path().to_owned()],
+            usb_disks: Vec::new(),
             links: vec![Link::User { forwarded_ports: vec![8080] }],
             firmware_entries: Vec::new(),
             append: String::new(),
@@ -268,16 +287,20 @@ pub fn static_busybox() -> Result<Vec<u8>, ScenarioError> {
     content.map_err(|source| ScenarioError::File { what: "read", path, source })
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), ScenarioError> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), ScenarioError> {
     let copied = std::fs::copy(from, to).map(drop);
     copied.map_err(|source| ScenarioError::File { what: "copy", path: from.to_owned(), source })
 }
 
 /// A folder that goes with its scenario, unless it is to be kept.
-struct Folder(PathBuf, bool);
+pub(crate) struct Folder(PathBuf, bool);
 
 impl Folder {
-    fn new(name: &str) -> Result<Self, ScenarioError> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn new(name: &str) -> Result<Self, ScenarioError> {
         // Socket paths are short by the kernel's rule, so the folder is near the root.
         let path = std::env::temp_dir().join(format!("holm-{}-{name}", std::process::id()));
         match std::fs::create_dir_all(&path) {

@@ -3,7 +3,7 @@
 //! Must never outlive its owner, except by `detach`, and never end a process but its own.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -32,10 +32,15 @@ pub enum VmError {
         source: io::Error,
     },
     /// QEMU could not be started.
-    #[error("cannot start qemu-system-x86_64")]
-    Start(#[source] io::Error),
+    #[error("cannot start {program}")]
+    Start {
+        /// Which one.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
     /// QEMU ended before it connected.
-    #[error("qemu-system-x86_64 did not start: {0}")]
+    #[error("QEMU did not start: {0}")]
     Refused(String),
     /// The monitor failed.
     #[error(transparent)]
@@ -61,6 +66,7 @@ pub struct Vm {
     pub console: Console,
     /// The monitor.
     pub qmp: Qmp,
+    keyboard: UnixStream,
     shell: UnixStream,
 }
 
@@ -69,6 +75,11 @@ const START_WAIT: Duration = Duration::from_secs(30);
 impl Vm {
     /// Starts the machine; its sockets and QEMU's messages lie in `folder`.
     pub fn start(machine: &Machine, folder: &Path) -> Result<Self, VmError> {
+        Self::run("qemu-system-x86_64", &machine.arguments(folder, kvm_is_wanted()), folder)
+    }
+
+    /// Starts QEMU's `program` with arguments by which it connects to the three sockets in `folder`.
+    pub(crate) fn run(program: &str, arguments: &[String], folder: &Path) -> Result<Self, VmError> {
         let listen = |name: &str| {
             let path = folder.join(name);
             // The machine's earlier run left its socket behind.
@@ -87,16 +98,23 @@ impl Vm {
             path: messages.clone(),
             source,
         })?;
-        let mut child = Command::new("qemu-system-x86_64")
-            .args(machine.arguments(folder, kvm_is_wanted()))
+        let mut child = Command::new(program)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .map_err(VmError::Start)?;
+            .map_err(|source| VmError::Start { program: program.to_owned(), source })?;
         match connect(&mut child, [console, shell, qmp]) {
             Some((console, shell, qmp)) => {
-                Ok(Self { child, owned: true, console: Console::capture(console), qmp, shell })
+                let keyboard = console.try_clone();
+                let keyboard = keyboard.map_err(|source| VmError::Folder {
+                    what: "share",
+                    path: folder.join(machine::CONSOLE_SOCKET),
+                    source,
+                })?;
+                let console = Console::capture(console);
+                Ok(Self { child, owned: true, console, qmp, keyboard, shell })
             }
             None => {
                 let _ = child.kill();
@@ -115,6 +133,13 @@ impl Vm {
     pub fn shell(&self, wait: Duration) -> Result<Shell, ShellError> {
         let stream = self.shell.try_clone().map_err(ShellError::Port)?;
         Shell::open(stream, Deadline::after(wait))
+    }
+
+    /// Types a line on the first serial port.
+    pub fn type_line(&self, text: &str) -> Result<(), VmError> {
+        let path = PathBuf::from(machine::CONSOLE_SOCKET);
+        let typed = (&self.keyboard).write_all(format!("{text}\n").as_bytes());
+        typed.map_err(|source| VmError::Folder { what: "type on", path, source })
     }
 
     /// Reads the virtio port as a console, where a payload reports instead of a shell.
@@ -253,6 +278,7 @@ mod tests {
                 command_line: String::new(),
             },
             disks: Vec::new(),
+            usb_disks: Vec::new(),
             links: Vec::new(),
             firmware_entries: Vec::new(),
             append: String::new(),

@@ -80,6 +80,16 @@ pub fn kernel_parts(kernel: &Package) -> Vec<String> {
     names.filter(is_part).map(str::to_owned).collect()
 }
 
+/// What a kernel's headers need beside themselves: the part that all flavours share, and the tools.
+pub fn header_parts(headers: &Package) -> Vec<String> {
+    let names = headers.depends.split(',').filter_map(|one| one.split_whitespace().next());
+    let is_part = |name: &&str| {
+        name.starts_with("linux-kbuild-")
+            || (name.starts_with("linux-headers-") && name.ends_with("-common"))
+    };
+    names.filter(is_part).map(str::to_owned).collect()
+}
+
 /// A name in a board file as apt takes it: of one architecture, and of another suite if it says so.
 pub fn qualified(name: &str, architecture: &str) -> String {
     match name.split_once('/') {
@@ -143,6 +153,15 @@ SHA256: c91bd9b74771215b734ac74717b7994f654d694091336f381c9f6b5368a88b5d
         let packages = parse(SHOWN);
         assert_eq!(kernel_package(&packages[0]), "linux-image-6.12.117+deb13-amd64");
         assert_eq!(kernel_package(&packages[1]), "lib");
+    }
+
+    #[test]
+    fn headers_come_with_their_common_part_and_tools() {
+        let depends = "linux-base (>= 4.12~), linux-headers-6.12.1-common (= 6.12.1-1), \
+            linux-image-6.12.1-arm64 (= 6.12.1-1) | linux-image-6.12.1-arm64-unsigned, \
+            linux-kbuild-6.12.1, gcc-14";
+        let headers = Package { depends: depends.into(), ..parse(SHOWN).swap_remove(0) };
+        assert_eq!(header_parts(&headers), ["linux-headers-6.12.1-common", "linux-kbuild-6.12.1"]);
     }
 
     #[test]

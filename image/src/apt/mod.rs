@@ -5,6 +5,6 @@ mod index;
 mod root;
 mod sources;
 
-pub use index::{Package, kernel_package, kernel_parts, qualified};
+pub use index::{Package, header_parts, kernel_package, kernel_parts, qualified};
 pub use root::{Error, Root, Settings};
 pub use sources::{Mirrors, parse_deb822, parse_one_line, pick_mirrors};

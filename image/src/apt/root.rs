@@ -339,7 +339,8 @@ fn configuration_text(settings: &Settings, host: &str) -> String {
     )
 }
 
-/// Proxies and certificates that the host gives apt, as configuration lines.
+/// What the host tells apt of the way to its archives, as configuration lines: proxies, certificates,
+/// and whether an archive that stands still may have lists that are past their date.
 fn host_settings() -> String {
     let dump = process::run(Command::new("apt-config").args(["dump"]));
     dump.map(|output| transport_lines(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
@@ -348,7 +349,9 @@ fn host_settings() -> String {
 fn transport_lines(dump: &str) -> String {
     let is_transport = |line: &&str| {
         let line = line.to_ascii_lowercase();
-        line.starts_with("acquire::http::") || line.starts_with("acquire::https::")
+        ["acquire::http::", "acquire::https::", "acquire::check-valid-until "]
+            .iter()
+            .any(|start| line.starts_with(start))
     };
     dump.lines().filter(is_transport).map(|line| format!("{line}\n")).collect()
 }
@@ -434,10 +437,12 @@ mod tests {
     #[test]
     fn only_transport_settings_of_the_host_are_carried_over() {
         let dump = "APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p:1\";\n\
-                    Acquire::Languages \"none\";\nAcquire::https::CaInfo \"/ca\";\nDir \"/\";\n";
+                    Acquire::Languages \"none\";\nAcquire::https::CaInfo \"/ca\";\nDir \"/\";\n\
+                    Acquire::Check-Valid-Until \"false\";\nAcquire::Check-Date \"false\";\n";
         assert_eq!(
             transport_lines(dump),
-            "Acquire::http::Proxy \"http://p:1\";\nAcquire::https::CaInfo \"/ca\";\n"
+            "Acquire::http::Proxy \"http://p:1\";\nAcquire::https::CaInfo \"/ca\";\n\
+             Acquire::Check-Valid-Until \"false\";\n"
         );
     }
 

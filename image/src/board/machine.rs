@@ -9,6 +9,40 @@ use serde::{Deserialize, Serialize};
 pub enum BootPath {
     /// UEFI firmware, systemd-boot, one unified kernel image for each slot.
     Uefi,
+    /// The firmware of a Raspberry Pi, which takes a slot's files from a FAT partition.
+    Rpi,
+    /// A U-Boot in the board's flash, which runs our script; a folder of files for each slot.
+    UBoot,
+}
+
+/// A model of a board, as its firmware sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// The sections of `config.txt` that it reads beside `[all]`, as `pi3+`.
+    pub filters: Vec<String>,
+    /// Files of the boot loader's package that it loads from the slot, the program first; none where
+    /// all of its firmware is in flash.
+    #[serde(default)]
+    pub firmware: Vec<String>,
+    /// Its device tree, by the path in the kernel's package, with `*` as a wildcard.
+    pub device_tree: String,
+    /// The names by which its firmware asks for that tree, where they are others than Linux's, or
+    /// where the path has a wildcard.
+    #[serde(default)]
+    pub asks_for: Vec<String>,
+}
+
+impl Model {
+    /// The names by which its firmware asks for its device tree.
+    pub fn device_tree_names(&self) -> Vec<&str> {
+        if self.asks_for.is_empty() {
+            return vec![self.device_tree.rsplit('/').next().unwrap_or_default()];
+        }
+        self.asks_for.iter().map(String::as_str).collect()
+    }
 }
 
 /// The machine of QEMU that a board's image is tried on.
@@ -23,7 +57,7 @@ pub struct Qemu {
     pub memory: u64,
     /// Processors, unless a person says otherwise.
     pub processors: u32,
-    /// The device that the disk hangs on.
+    /// The device that the disk hangs on, or `sd` for the machine's own card slot.
     pub disk: String,
     /// The device that the network hangs on.
     pub network: String,
@@ -31,6 +65,12 @@ pub struct Qemu {
     pub devices: Vec<String>,
     /// Devices of a machine with a window.
     pub display: Vec<String>,
+    /// The serial line that the kernel's console is on, counted from zero.
+    #[serde(default)]
+    pub serial_line: usize,
+    /// The model that this machine is, where the boot path tells models apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 #[cfg(test)]

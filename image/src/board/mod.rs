@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use inherit::merge;
-pub use machine::{BootPath, Qemu};
+pub use machine::{BootPath, Model, Qemu};
 
 /// Everything that a build needs to know about a board.
 #[derive(Debug, Clone, Deserialize)]
@@ -141,6 +141,18 @@ pub struct Firmware {
 pub struct Boot {
     /// Which way.
     pub path: BootPath,
+    /// Files of the boot loader's package that a ROM loads before it knows of slots.
+    #[serde(default)]
+    pub rom: Vec<String>,
+    /// Lines of `config.txt`.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// The models that the image boots.
+    #[serde(default)]
+    pub models: Vec<Model>,
+    /// What the boot loader's package has for the board's flash; put on the card for its owner.
+    #[serde(default)]
+    pub firmware: Vec<String>,
 }
 
 /// How the kernel is started.
@@ -205,8 +217,11 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partitions {
-    /// The EFI system partition.
+    /// The EFI system partition, or each of the two boot slots.
     pub boot: u64,
+    /// Where firmware learns which boot slot to take.
+    #[serde(default)]
+    pub select: u64,
     /// Each of the two root slots.
     pub root: u64,
     /// Identity, configuration, the cluster's database.
@@ -229,8 +244,8 @@ pub struct Data {
 pub struct Budgets {
     /// Root file system and its verity tree.
     pub root: u64,
-    /// The unified kernel image.
-    pub uki: u64,
+    /// What firmware loads of one slot: the unified kernel image, or the files of a boot partition.
+    pub boot: u64,
 }
 
 /// Kernel modules by name, with `*` as a wildcard; what they depend on comes along.
@@ -243,6 +258,9 @@ pub struct Modules {
     pub load: Vec<String>,
     /// On the root only.
     pub root: Vec<String>,
+    /// Folders of the repository with modules of Holm's own; they are on the root.
+    #[serde(default)]
+    pub own: Vec<String>,
 }
 
 /// Why a board file cannot be used.
@@ -333,14 +351,7 @@ fn check(board: &Board) -> Result<(), String> {
             partitions.root, board.budgets.root
         ));
     }
-    // Both slots' kernels and a third while it is being written.
-    let needed = 3 * board.budgets.uki + 4;
-    if partitions.boot < needed {
-        return Err(format!(
-            "partitions.boot is {} MiB, but three kernels of budgets.uki need {needed}",
-            partitions.boot
-        ));
-    }
+    check_boot(board)?;
     for (name, size) in [("state", partitions.state), ("data", partitions.data)] {
         if size < 64 {
             return Err(format!("partitions.{name} is {size} MiB; at least 64 are needed"));
@@ -348,6 +359,52 @@ fn check(board: &Board) -> Result<(), String> {
     }
     if let Some(word) = board.kernel.arguments().iter().find(|word| word.contains(['\n', '\0'])) {
         return Err(format!("the kernel's arguments have a line break in {word:?}"));
+    }
+    Ok(())
+}
+
+/// FAT32 has no fewer clusters than 65,525; with its tables they take this many MiB.
+const SMALLEST_FAT32: u64 = 34;
+
+fn check_boot(board: &Board) -> Result<(), String> {
+    let (partitions, budget) = (&board.partitions, board.budgets.boot);
+    match board.boot.path {
+        BootPath::Uefi | BootPath::UBoot => {
+            // Both slots' kernels and a third while it is being written.
+            let needed = 3 * budget + 4;
+            if partitions.boot < needed {
+                return Err(format!(
+                    "partitions.boot is {} MiB, but three kernels of budgets.boot need {needed}",
+                    partitions.boot
+                ));
+            }
+        }
+        BootPath::Rpi => {
+            let needed = (budget + 4).max(SMALLEST_FAT32);
+            if partitions.boot < needed {
+                return Err(format!(
+                    "partitions.boot is {} MiB, but a slot of budgets.boot needs {needed}",
+                    partitions.boot
+                ));
+            }
+            if partitions.select < SMALLEST_FAT32 {
+                return Err(format!(
+                    "partitions.select is {} MiB; FAT32 needs {SMALLEST_FAT32}",
+                    partitions.select
+                ));
+            }
+            let models = &board.boot.models;
+            if models.is_empty() {
+                return Err("boot.models is empty: name what the image boots".to_owned());
+            }
+            if let Some(line) = board.boot.config.iter().find(|line| line.starts_with('[')) {
+                return Err(format!("boot.config has the section {line}: its lines are for all"));
+            }
+            let emulated = board.qemu.model.as_ref();
+            if let Some(name) = emulated.filter(|name| models.iter().all(|m| m.name != **name)) {
+                return Err(format!("qemu.model {name:?} is none of boot.models"));
+            }
+        }
     }
     Ok(())
 }

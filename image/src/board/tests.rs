@@ -51,7 +51,7 @@ fn x86_board_adds_to_the_lists_of_the_base() {
     );
     assert!(board.modules.initramfs.contains(&"dm_verity".to_owned()), "of the base");
     assert!(board.modules.initramfs.contains(&"i6300esb".to_owned()), "its own");
-    assert_eq!((board.budgets.root, board.budgets.uki), (64, 32));
+    assert_eq!((board.budgets.root, board.budgets.boot), (64, 32));
 }
 
 #[test]
@@ -114,4 +114,35 @@ fn slot_is_as_large_as_its_budget() {
     let other = base().replace("root = 64", "root = 80");
     let error = parse_files(&[("one.toml", &one("")), ("base.toml", &other)]).expect_err("differs");
     assert!(error.to_string().contains("80 MiB"), "{error}");
+}
+
+#[test]
+fn board_that_differs_in_packages_and_device_tree_is_a_page_of_toml() {
+    for (file, most) in [("rpi5.toml", 30), ("arm64-uefi.toml", 30)] {
+        let text = std::fs::read_to_string(repository_boards().join(file)).expect("read");
+        assert!(text.lines().count() <= most, "{file} has {} lines", text.lines().count());
+    }
+    let board = read(&repository_boards(), "rpi5").expect("valid");
+    assert_eq!(board.packages.kernel, "linux-image-arm64/trixie-backports");
+    assert_eq!(board.other_suites(), ["sid", "trixie-backports"]);
+    let names: Vec<_> = board.boot.models.iter().flat_map(Model::device_tree_names).collect();
+    assert!(names.contains(&"bcm2712-rpi-5-b.dtb") && names.contains(&"bcm2712d0-rpi-5-b.dtb"));
+    assert!(board.boot.rom.is_empty(), "all of its firmware is in flash");
+}
+
+fn card(more: &str, change: (&str, &str)) -> Result<Board, Error> {
+    let read = |name| std::fs::read_to_string(repository_boards().join(name)).expect("read");
+    let base_rpi = read("base-rpi.toml").replace(change.0, change.1);
+    let text = format!("{}\n{more}", read("rpi.toml").replace(change.0, change.1));
+    parse_files(&[("one.toml", &text), ("base-rpi.toml", &base_rpi), ("base.toml", &base())])
+}
+
+#[test]
+fn card_that_could_not_boot_is_refused() {
+    let refused = |change| card("", change).expect_err("refused").to_string();
+    assert!(card("", ("", "")).is_ok());
+    assert!(refused(("select = 48", "select = 8")).contains("partitions.select is 8 MiB"));
+    assert!(refused(("boot = 64", "boot = 50")).contains("a slot of budgets.boot needs 52"));
+    assert!(refused(("model = \"Rasp", "model = \"Banana")).contains("none of boot.models"));
+    assert!(refused(("\"gpu_mem=32\"", "\"[pi4]\"")).contains("section [pi4]"));
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::boot;
 use super::inputs::Unpacked;
+use super::own_modules::{self, Modules};
 use super::stages::Stages;
 use super::{Error, file};
 use crate::compile::Binaries;
@@ -24,6 +26,8 @@ pub struct Gathered {
     pub initramfs_modules: Vec<(String, Content)>,
     /// Which modules are where.
     pub selection: Selection,
+    /// Kernel modules of Holm's own.
+    pub own_modules: Vec<String>,
     /// The kernel.
     pub kernel: PathBuf,
     /// Device trees, by their paths in the kernel's package.
@@ -39,9 +43,12 @@ pub fn gather(
     let (board, inputs) = (stages.board, stages.inputs);
     let release = kernel_release(&inputs.kernel)?;
     let folder = inputs.kernel.folder.join("usr/lib/modules").join(&release);
-    let index = index(stages, &folder, &release)?;
-    let selection = modules::select(&board.modules, &index)?;
-    let plain = unpack_modules(stages, &folder, &index, &selection.root)?;
+    let all = own_modules::gather(stages, folder, &release)?;
+    let (folder, index) = (&all.folder, index(stages, &all, &release)?);
+    let mut wanted = board.modules.clone();
+    wanted.root.extend(all.own.iter().cloned());
+    let selection = modules::select(&wanted, &index)?;
+    let plain = unpack_modules(stages, &all, &index, &selection.root)?;
     let content = |path: PathBuf| Content::of_file(path.clone()).map_err(file("read", &path));
     let describe = |names: &BTreeSet<String>| -> Result<Vec<(String, Content)>, Error> {
         let mut files = Vec::new();
@@ -76,7 +83,8 @@ pub fn gather(
     let initramfs_modules = describe(&selection.initramfs)?;
     let kernel = kernel_image(&inputs.kernel, &release)?;
     let device_trees = device_trees(stages, &release)?;
-    Ok(Gathered { root, initramfs_modules, selection, kernel, device_trees })
+    let own_modules = all.own;
+    Ok(Gathered { root, initramfs_modules, selection, own_modules, kernel, device_trees })
 }
 
 /// The kernel itself: below `boot`, or beside its modules, as Debian has it since Linux 7.
@@ -88,7 +96,7 @@ fn kernel_image(kernel: &Unpacked, release: &str) -> Result<PathBuf, Error> {
 /// The device trees that the board names, each by its path below the package's folder of them.
 fn device_trees(stages: &Stages, release: &str) -> Result<Vec<(String, PathBuf)>, Error> {
     let kernel = &stages.inputs.kernel;
-    let patterns = &stages.board.kernel.device_trees;
+    let patterns = boot::device_trees(stages.board);
     if patterns.is_empty() {
         return Ok(Vec::new());
     }
@@ -99,12 +107,12 @@ fn device_trees(stages: &Stages, release: &str) -> Result<Vec<(String, PathBuf)>
     let mut all = Vec::new();
     list(&folder, "", &mut all)?;
     let mut found = BTreeSet::new();
-    for pattern in patterns {
-        let before = found.len();
-        found.extend(all.iter().filter(|path| modules::matches(pattern, path)));
-        if found.len() == before {
+    for pattern in &patterns {
+        let mut fitting = all.iter().filter(|path| modules::matches(pattern, path)).peekable();
+        if fitting.peek().is_none() {
             return Err(kernel.lacking(&format!("device tree {pattern}")));
         }
+        found.extend(fitting);
     }
     Ok(found.into_iter().map(|path| (path.clone(), folder.join(path))).collect())
 }
@@ -117,15 +125,16 @@ fn kernel_release(kernel: &Unpacked) -> Result<String, Error> {
 }
 
 /// Runs depmod over all modules of the kernel, once for each kernel.
-fn index(stages: &Stages, folder: &Path, release: &str) -> Result<Index, Error> {
-    let key = Key::new("module-index/1").input("kernel", stages.inputs.kernel.digest());
+fn index(stages: &Stages, modules: &Modules, release: &str) -> Result<Index, Error> {
+    let folder = &modules.folder;
+    let key = Key::new("module-index/2").input("modules", modules.digest);
     let done = stages.steps.run("module-index", key.digest(), |out| -> Result<(), Error> {
         // depmod looks below `lib/modules`, and writes below another folder only when asked.
         let base = out.join("base");
-        fs::create_dir(&base).map_err(file("make", &base))?;
-        let lib = base.join("lib");
-        let target = stages.inputs.kernel.folder.join("usr/lib");
-        std::os::unix::fs::symlink(&target, &lib).map_err(file("link", &lib))?;
+        let lib = base.join("lib/modules");
+        fs::create_dir_all(&lib).map_err(file("make", &lib))?;
+        let link = lib.join(release);
+        std::os::unix::fs::symlink(folder, &link).map_err(file("link", &link))?;
         let mut depmod = stages.inputs.tools.toolbox.command("sbin/depmod");
         depmod.arg("-b").arg(&base).arg("-o").arg(out).arg(release);
         process::run(&mut depmod)?;
@@ -153,12 +162,13 @@ fn uncompressed(path: &str) -> &str {
 /// less than the sum of each compressed by itself, and a node loads them faster.
 fn unpack_modules(
     stages: &Stages,
-    folder: &Path,
+    modules: &Modules,
     index: &Index,
     names: &BTreeSet<String>,
 ) -> Result<PathBuf, Error> {
+    let folder = &modules.folder;
     let paths: Vec<&str> = names.iter().filter_map(|name| index.file(name)).collect();
-    let key = Key::new("modules/1").input("kernel", stages.inputs.kernel.digest());
+    let key = Key::new("modules/2").input("modules", modules.digest);
     let key = paths.iter().fold(key, |key, path| key.field("module", path));
     stages.steps.run("modules", key.digest(), |out| {
         let mut packed = Vec::new();

@@ -46,6 +46,8 @@ impl Unpacked {
 pub struct Inputs {
     /// Kernel and modules.
     pub kernel: Unpacked,
+    /// What modules of Holm's own are compiled against, where the board has such.
+    pub headers: Option<Unpacked>,
     /// systemd-boot and the EFI stub, or the board's firmware.
     pub boot_loader: Unpacked,
     /// The static e2fsck.
@@ -91,7 +93,12 @@ pub fn gather(
     let kernel = show(&apt::kernel_package(&show(&roles.kernel)?))?;
     let parts = apt::kernel_parts(&kernel);
     let parts = parts.iter().map(|name| show(name)).collect::<Result<Vec<_>, _>>()?;
-    let boot_loader = show(&roles.boot_loader)?;
+    let headers = match board.modules.own.is_empty() {
+        true => None,
+        false => Some(kernel_headers(&kernel, &show, &|name| one(&root, name))?),
+    };
+    // Firmware that runs on another processor is in packages for all architectures.
+    let boot_loader = show(&roles.boot_loader).or_else(|_| one(&root, &roles.boot_loader))?;
     let repair = show(&roles.repair)?;
     let certificates = one(&root, &roles.certificates)?;
     let firmware = board.firmware.iter().map(|firmware| one(&root, &firmware.package));
@@ -100,6 +107,7 @@ pub fn gather(
 
     let fixed = [&kernel, &boot_loader, &repair, &certificates];
     let all = fixed.into_iter().chain(&parts).chain(&firmware).chain(&tools);
+    let all = all.chain(headers.iter().flat_map(|(one, parts)| [one].into_iter().chain(parts)));
     root.fetch(&all.cloned().collect::<Vec<_>>())?;
     let unpacked_with = |package: Package, parts: Vec<Package>| -> Result<Unpacked, Error> {
         let key = Key::new("package/1").input("deb", package.sha256);
@@ -114,12 +122,26 @@ pub fn gather(
     let unpacked = |package| unpacked_with(package, Vec::new());
     Ok(Inputs {
         kernel: unpacked_with(kernel, parts)?,
+        headers: headers.map(|(one, parts)| unpacked_with(one, parts)).transpose()?,
         boot_loader: unpacked(boot_loader)?,
         repair: unpacked(repair)?,
         certificates: unpacked(certificates)?,
         firmware: firmware.into_iter().map(unpacked).collect::<Result<_, _>>()?,
         tools: unpack_tools(tools, &root, steps)?,
     })
+}
+
+/// The headers of a kernel, and the packages that go with them: those for all architectures, and
+/// tools for this machine's.
+fn kernel_headers(
+    kernel: &Package,
+    of_board: &dyn Fn(&str) -> Result<Package, apt::Error>,
+    of_host: &dyn Fn(&str) -> Result<Package, apt::Error>,
+) -> Result<(Package, Vec<Package>), apt::Error> {
+    let headers = of_board(&kernel.name.replacen("-image-", "-headers-", 1))?;
+    let parts = apt::header_parts(&headers);
+    let parts = parts.iter().map(|name| of_host(name)).collect::<Result<Vec<_>, _>>()?;
+    Ok((headers, parts))
 }
 
 /// Gets the tools alone.

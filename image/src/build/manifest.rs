@@ -53,7 +53,10 @@ pub(super) struct Facts<'a> {
 /// The manifest as JSON, keys in alphabetical order.
 pub(super) fn manifest(facts: &Facts) -> Value {
     let on_node = facts.inputs.on_node().map(|package| describe(package, "node"));
-    let tools = facts.inputs.tools.packages.iter().map(|package| describe(package, "tool"));
+    let headers = facts.inputs.headers.iter();
+    let headers = headers.flat_map(|one| [&one.package].into_iter().chain(&one.parts));
+    let tools = headers.chain(&facts.inputs.tools.packages);
+    let tools = tools.map(|package| describe(package, "tool"));
     let selection = &facts.contents.selection;
     let files = |list: &[(String, Digest)]| -> Vec<Value> {
         list.iter()

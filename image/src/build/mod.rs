@@ -1,11 +1,14 @@
 //! Builds an image: gathers inputs, plans, checks budgets, writes. Every step is kept under the
 //! digest of its inputs. Must never need root, a loop device, or anything of the host's in an image.
 
+mod boot;
 mod contents;
 mod given;
 mod inputs;
+mod installer;
 mod manifest;
 mod outputs;
+mod own_modules;
 mod sbom;
 mod source;
 mod stages;
@@ -47,6 +50,8 @@ pub struct Options {
     pub manifests: Option<PathBuf>,
     /// Image archives for the data partition.
     pub preload: Vec<PathBuf>,
+    /// The raw image that this one installs onto an internal disk.
+    pub installs: Option<PathBuf>,
     /// The image's size in MiB.
     pub size: Option<u64>,
     /// Where the owner's keys are.
@@ -138,6 +143,8 @@ pub enum Error {
     Tree(#[from] tree::Error),
     #[error("cannot assemble the unified kernel image")]
     Uki(#[from] uki::Error),
+    #[error(transparent)]
+    UBoot(#[from] crate::uboot::Error),
     #[error("cannot use the signing keys")]
     Keys(#[from] keys::Error),
     #[error("cannot use the update keys")]
@@ -152,6 +159,10 @@ pub enum Error {
     Ext4(#[from] disk::Ext4Error),
     #[error(transparent)]
     Disk(#[from] disk::WriteError),
+    #[error("cannot check the card")]
+    Card(#[from] crate::rpi::CardError),
+    #[error("the card is not fit for the board's models")]
+    Unfit(#[from] crate::rpi::CheckError),
     #[error("cannot {what} {path}")]
     File { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{package} holds no {what}")]
@@ -178,15 +189,30 @@ pub fn build(options: &Options) -> Result<Outputs, Error> {
     let source = source::describe(&options.workspace);
     let binaries = binaries(options, &board)?;
 
-    let stages = stages::Stages { board: &board, inputs: &inputs, steps: &steps, source: &source };
+    let stages = stages::Stages {
+        board: &board,
+        inputs: &inputs,
+        steps: &steps,
+        source: &source,
+        workspace: &options.workspace,
+    };
     let update_root = update_root(options, &folder, &mut notes)?;
     let contents = contents::gather(&stages, &binaries, update_root)?;
     let root = stages.root(&contents)?;
     let initramfs = stages.initramfs(&contents)?;
-    let kernel = stages.kernel(&contents, &root, &initramfs, &options.append, &keys)?;
-    budget::check(&stages::uses(&board, &root, &kernel)?)?;
-    let disk = stages.disk(options, &root, &kernel, &keys)?;
-    let made = outputs::Made { contents, root, initramfs, kernel, disk };
+    let mut append = options.append.clone();
+    append.extend(options.installs.iter().map(|_| installer::ARGUMENT.to_owned()));
+    let boot = stages.boot(&boot::Request {
+        contents: &contents,
+        root: &root,
+        initramfs: &initramfs,
+        append: &append,
+        keys: &keys,
+    })?;
+    budget::check(&stages::uses(&board, &root, &boot)?)?;
+    let disk = stages.disk(options, &root, &boot)?;
+    boot::check(&board, disk.image())?;
+    let made = outputs::Made { contents, root, initramfs, boot, disk };
     outputs::publish(options, &stages, &folder, made, notes)
 }
 

@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::boot::BootStage;
 use super::contents::Gathered;
 use super::manifest::{self, Facts, Output, UpdatePart};
 use super::sbom::{self, Metadata};
-use super::stages::{DiskStage, KernelStage, RootStage, Stages, uses};
+use super::stages::{DiskStage, RootStage, Stages, uses};
 use super::{Error, Options, file};
 use crate::budget::Use;
 use crate::compile::{Available, Tool, choose};
@@ -23,7 +24,7 @@ pub struct Outputs {
     /// The same, compressed.
     pub compressed: PathBuf,
     /// How much of each budget is used.
-    pub uses: [Use; 2],
+    pub uses: Vec<Use>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -32,7 +33,7 @@ pub(super) struct Made {
     pub(super) contents: Gathered,
     pub(super) root: RootStage,
     pub(super) initramfs: PathBuf,
-    pub(super) kernel: KernelStage,
+    pub(super) boot: BootStage,
     pub(super) disk: DiskStage,
 }
 
@@ -52,16 +53,14 @@ pub(super) fn publish(
     let folder = image.parent().filter(|path| *path != Path::new("")).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(file("make", folder))?;
     let at = |end: &str| image.with_extension(end);
-    let files: [(&Path, PathBuf); 8] = [
+    let mut files: Vec<(&Path, PathBuf)> = vec![
         (&made.disk.image, image.clone()),
         (&made.disk.compressed, at("img.zst")),
-        (&made.kernel.uki, at("efi")),
-        (&made.kernel.uki_b, at("b.efi")),
-        (&made.kernel.boot_loader, at("boot-loader.efi")),
         (&made.root.path, at("root")),
         (&made.contents.kernel, at("vmlinuz")),
         (&made.initramfs, at("initramfs.zst")),
     ];
+    files.extend(made.boot.results.iter().map(|(end, path)| (path.as_path(), at(end))));
     let mut listed = Vec::new();
     for (from, to) in &files {
         replace(from, to)?;
@@ -71,8 +70,8 @@ pub(super) fn publish(
         }
     }
     let line = at("cmdline");
-    write(&line, &format!("{}\n", made.kernel.command_line))?;
-    let uses = uses(board, &made.root, &made.kernel)?;
+    write(&line, &format!("{}\n", made.boot.command_line))?;
+    let uses = uses(board, &made.root, &made.boot)?;
     let lock = options.workspace.join("Cargo.lock");
     let target = &board.build.target;
     // With ready-made binaries nothing needs to be here; then the path's compiler is named.
@@ -87,8 +86,8 @@ pub(super) fn publish(
         files: &input_files(options, &made)?,
         root_hash: &made.root.root_hash,
         hash_offset: made.root.hash_offset,
-        update_parts: &update_parts(&at),
-        command_line: &made.kernel.command_line,
+        update_parts: &update_parts(&made, &at),
+        command_line: &made.boot.command_line,
         uses: &uses,
         outputs: &listed,
     };
@@ -96,19 +95,24 @@ pub(super) fn publish(
     let text = fs::read_to_string(&lock).map_err(file("read", &lock))?;
     let crates = sbom::linked(&metadata(options, target)?, &compile::PACKAGES);
     let packages = stages.inputs.on_node();
-    let bill = sbom::bill(board, stages.source, packages, &crates, &sbom::checksums(&text));
+    let modules = &made.contents.own_modules;
+    let sums = sbom::checksums(&text);
+    let bill = sbom::bill(board, stages.source, packages, modules, &crates, &sums);
     write(&at("cdx.json"), &format!("{bill:#}\n"))?;
     Ok(Outputs { compressed: at("img.zst"), uses, notes, image })
 }
 
-/// What an update to this image consists of.
-fn update_parts(at: &impl Fn(&str) -> PathBuf) -> [UpdatePart; 3] {
+/// What an update to this image consists of; nothing where the boot path has not yet said so.
+fn update_parts(made: &Made, at: &impl Fn(&str) -> PathBuf) -> Vec<UpdatePart> {
     let name = |end| at(end).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    [
-        UpdatePart { kind: "root", slot: None, file: name("root") },
-        UpdatePart { kind: "kernel", slot: Some('a'), file: name("efi") },
-        UpdatePart { kind: "kernel", slot: Some('b'), file: name("b.efi") },
-    ]
+    let kernels = [('a', "efi"), ('b', "b.efi")];
+    let is_there = |end| made.boot.results.iter().any(|(own, _)| *own == end);
+    if !kernels.iter().all(|(_, end)| is_there(*end)) {
+        return Vec::new();
+    }
+    let root = UpdatePart { kind: "root", slot: None, file: name("root") };
+    let kernel = |(slot, end)| UpdatePart { kind: "kernel", slot: Some(slot), file: name(end) };
+    [root].into_iter().chain(kernels.map(kernel)).collect()
 }
 
 fn describe(path: &Path) -> Result<Output, Error> {

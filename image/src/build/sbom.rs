@@ -106,6 +106,7 @@ pub(super) fn bill<'a>(
     board: &Board,
     source: &Source,
     packages: impl Iterator<Item = &'a Package>,
+    modules: &[String],
     crates: &BTreeSet<Linked>,
     checksums: &BTreeMap<(String, String), Digest>,
 ) -> Value {
@@ -114,7 +115,8 @@ pub(super) fn bill<'a>(
         let digest = checksums.get(&(one.name.clone(), one.version.clone()));
         rust(one, digest.filter(|_| one.is_external))
     });
-    let components: Vec<Value> = packages.chain(crates).collect();
+    let modules = modules.iter().map(|name| module(name, &source.version));
+    let components: Vec<Value> = packages.chain(modules).chain(crates).collect();
     let serial = Key::new("sbom").field("components", json!(components).to_string()).digest();
     json!({
         "bomFormat": "CycloneDX",
@@ -152,6 +154,19 @@ fn debian(package: &Package, suite: &str) -> Value {
         "purl": purl,
         "hashes": [{ "alg": "SHA-256", "content": package.sha256.to_string() }],
         "properties": [{ "name": "debian:source", "value": package.source }],
+    })
+}
+
+/// A kernel module of Holm's own: what is linked with Linux has its licence.
+fn module(name: &str, version: &str) -> Value {
+    let purl = format!("pkg:generic/{name}@{version}");
+    json!({
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "purl": purl,
+        "licenses": [{ "license": { "id": "GPL-2.0-only" } }],
     })
 }
 
@@ -238,7 +253,7 @@ mod tests {
         };
         let crates = linked(&metadata(), &["holm"]);
         let sums = [(("deep".to_owned(), "1.0.0".to_owned()), Digest::of(b"deep"))].into();
-        let make = || bill(&board, &source, [&package].into_iter(), &crates, &sums);
+        let make = || bill(&board, &source, [&package].into_iter(), &[], &crates, &sums);
         let bill = make();
         let components = bill["components"].as_array().expect("a list");
         assert_eq!(components.len(), 4);
@@ -250,6 +265,13 @@ mod tests {
         assert_eq!(components[1]["hashes"][0]["content"], Digest::of(b"deep").to_string());
         assert!(components[2].get("hashes").is_none(), "our own crates have no archive");
         assert_eq!(bill, make(), "serial number and order are fixed");
+    }
+
+    #[test]
+    fn own_kernel_module_has_the_licence_of_linux() {
+        let component = module("holm_tryboot", "0.1.0");
+        assert_eq!(component["licenses"][0]["license"]["id"], "GPL-2.0-only");
+        assert_eq!(component["purl"], "pkg:generic/holm_tryboot@0.1.0");
     }
 
     #[test]

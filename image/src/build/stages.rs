@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::boot::{BootStage, Volume};
 use super::contents::Gathered;
 use super::inputs::Inputs;
+use super::installer;
 use super::source::Source;
 use super::{Error, Options, file};
 use crate::board::Board;
 use crate::budget::Use;
 use crate::digest::{Digest, Key};
 use crate::disk::{self, Entry, FileSystem, Part, Role, Source as BootFile};
-use crate::keys::Keys;
 use crate::root::{initramfs_tree, root_tree};
 use crate::steps::Steps;
-use crate::uki::{self, Parts, Slot};
 use crate::{progress, root, tree};
 
 /// What every step needs.
@@ -25,6 +25,8 @@ pub struct Stages<'a> {
     pub(super) inputs: &'a Inputs,
     pub(super) steps: &'a Steps,
     pub(super) source: &'a Source,
+    /// The repository.
+    pub(super) workspace: &'a Path,
 }
 
 /// The root file system with its verity tree.
@@ -35,21 +37,17 @@ pub struct RootStage {
     pub(super) hash_offset: u64,
 }
 
-/// The signed kernel of slot A, and the signed boot loader.
-#[derive(Debug, Clone)]
-pub struct KernelStage {
-    pub(super) uki: PathBuf,
-    /// The same for slot B, which updates bring.
-    pub(super) uki_b: PathBuf,
-    pub(super) boot_loader: PathBuf,
-    pub(super) command_line: String,
-}
-
 /// The disk image, and the same compressed.
 #[derive(Debug, Clone)]
 pub struct DiskStage {
     pub(super) image: PathBuf,
     pub(super) compressed: PathBuf,
+}
+
+impl DiskStage {
+    pub(super) fn image(&self) -> &Path {
+        &self.image
+    }
 }
 
 impl Stages<'_> {
@@ -111,94 +109,44 @@ impl Stages<'_> {
         Ok(folder.join("initramfs.zst"))
     }
 
-    pub(super) fn kernel(
-        &self,
-        contents: &Gathered,
-        root: &RootStage,
-        initramfs: &Path,
-        append: &[String],
-        keys: &Keys,
-    ) -> Result<KernelStage, Error> {
-        let suffix = self.board.architecture.uefi();
-        let efi = "usr/lib/systemd/boot/efi";
-        let boot = &self.inputs.boot_loader;
-        let stub = boot.file(&format!("{efi}/linux{suffix}.efi.stub"))?;
-        let loader = boot.file(&format!("{efi}/systemd-boot{suffix}.efi"))?;
-        let mut arguments = self.board.kernel.arguments();
-        arguments.extend(append.iter().cloned());
-        let [command_line, command_line_b] = [Slot::A, Slot::B]
-            .map(|slot| uki::command_line(slot, &root.root_hash, root.hash_offset, &arguments));
-        let read = |path: &Path| fs::read(path).map_err(file("read", path));
-        let (stub, kernel, initramfs) = (read(&stub)?, read(&contents.kernel)?, read(initramfs)?);
-        let device_trees = contents
-            .device_trees
-            .iter()
-            .map(|(_, path)| read(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        let parts = Parts {
-            os_release: &contents.root.os_release,
-            kernel_release: &contents.root.kernel_release,
-            command_line: &command_line,
-            kernel: &kernel,
-            initramfs: &initramfs,
-            device_trees: &device_trees,
-        };
-        let trees = device_trees.iter().map(|tree| Digest::of(tree));
-        let key = trees
-            .fold(Key::new("kernel/2"), |key, tree| key.input("device tree", tree))
-            .input("stub", Digest::of(&stub))
-            .input("kernel", Digest::of(&kernel))
-            .input("initramfs", Digest::of(&initramfs))
-            .field("command line", &command_line)
-            .field("os-release", parts.os_release)
-            .input("boot loader", boot.package.sha256)
-            .input("tools", self.tools())
-            .input("keys", keys.digest()?)
-            .field("epoch", self.source.epoch.to_le_bytes());
-        let folder = self.steps.run("kernel", key.digest(), |folder| -> Result<(), Error> {
-            let unsigned = folder.join("unsigned.efi");
-            let (epoch, tools) = (self.source.epoch, &self.inputs.tools.toolbox);
-            for (name, command_line) in
-                [("holm.efi", &command_line), ("holm-b.efi", &command_line_b)]
-            {
-                let image = uki::assemble(&stub, &Parts { command_line, ..parts })?;
-                fs::write(&unsigned, image).map_err(file("write", &unsigned))?;
-                keys.sign(&unsigned, &folder.join(name), epoch, tools)?;
-            }
-            keys.sign(&loader, &folder.join("boot.efi"), epoch, tools)?;
-            fs::remove_file(&unsigned).map_err(file("remove", &unsigned))
-        })?;
-        let [uki, uki_b, boot_loader] =
-            ["holm.efi", "holm-b.efi", "boot.efi"].map(|name| folder.join(name));
-        Ok(KernelStage { uki, uki_b, boot_loader, command_line })
-    }
-
     pub(super) fn disk(
         &self,
         options: &Options,
         root: &RootStage,
-        kernel: &KernelStage,
-        keys: &Keys,
+        boot: &BootStage,
     ) -> Result<DiskStage, Error> {
         let digest = |path: &Path| Digest::of_file(path).map_err(file("read", path));
-        let entries = self.boot_entries(options, kernel, keys)?;
+        let volumes = self.volumes(options, boot)?;
         let preload = preload(&options.preload)?;
+        let mut files = preload.clone();
         let mut preload_size = 0;
         let mut key = Key::new("disk/1").input("root", digest(&root.path)?);
-        for Entry { path, content } in &entries {
-            key = key.field("boot", path).input(
-                "content",
-                match content {
-                    BootFile::Bytes(bytes) => Digest::of(bytes),
-                    BootFile::File(path) => digest(path)?,
-                },
-            );
+        for Volume { role, label, entries } in &volumes {
+            key = key.field("volume", role.name()).field("label", label);
+            for Entry { path, content } in entries {
+                key = key.field("file", path).input(
+                    "content",
+                    match content {
+                        BootFile::Bytes(bytes) => Digest::of(bytes),
+                        BootFile::File(path) => digest(path)?,
+                    },
+                );
+            }
         }
         for (from, to) in &preload {
             preload_size += fs::metadata(from).map_err(file("measure", from))?.len();
             key = key.field("preload", to).input("content", digest(from)?);
         }
-        let layout = disk::plan(self.board, preload_size, options.size)?;
+        if let Some(installs) = &options.installs {
+            let path = installs.canonicalize().map_err(file("find", installs))?;
+            preload_size += installer::stored_size(&path).map_err(file("read", &path))?;
+            key = key.input("installs", digest(&path)?);
+            files.push((path, installer::PLACE.to_owned()));
+        }
+        let mut layout = disk::plan(self.board, preload_size, options.size)?;
+        if options.installs.is_some() {
+            layout.set_apart(installer::APART);
+        }
         let key = key
             .field("layout", format!("{layout:?}"))
             .field("data", format!("{:?}", self.board.data))
@@ -206,12 +154,15 @@ impl Stages<'_> {
             .field("epoch", self.source.epoch.to_le_bytes());
         let folder = self.steps.run("disk", key.digest(), |folder| -> Result<(), Error> {
             let size = |role| layout.partition(role).map_or(0, |partition| partition.size);
-            let serial = Key::new("boot serial").field("board", &self.board.name).digest();
-            let serial = u32::from_le_bytes([0, 1, 2, 3].map(|i| serial.bytes()[i]));
             let bar = progress::spinner("disk image");
-            let (boot, state, data) =
-                (folder.join("boot.img"), folder.join("state.img"), folder.join("data.img"));
-            disk::write_boot(&boot, size(Role::Boot), serial, &entries)?;
+            let mut made = vec![];
+            for Volume { role, label, entries } in &volumes {
+                let path = folder.join(format!("{}.img", role.name()));
+                let serial = serial(&self.board.name, *role);
+                disk::write_fat(&path, size(*role), serial, *label, entries)?;
+                made.push((*role, path));
+            }
+            let (state, data) = (folder.join("state.img"), folder.join("data.img"));
             let state_fs = FileSystem {
                 label: "holm-state",
                 board: &self.board.name,
@@ -232,20 +183,18 @@ impl Stages<'_> {
                 // For the node itself when its pods have filled the disk. The kernel rounds down
                 // to whole percents when it grows the file system: 2 of them are left.
                 reserved_percent: 3,
-                files: &preload,
+                files: &files,
                 ..state_fs.clone()
             };
             disk::make(&state_fs, &self.inputs.tools.toolbox, &state)?;
             disk::make(&data_fs, &self.inputs.tools.toolbox, &data)?;
-            let parts = [
-                Part { role: Role::Boot, file: &boot },
-                Part { role: Role::RootA, file: &root.path },
-                Part { role: Role::State, file: &state },
-                Part { role: Role::Data, file: &data },
-            ];
+            made.extend([(Role::State, state), (Role::Data, data)]);
+            let parts = [(Role::RootA, root.path.clone())];
+            let parts: Vec<Part> =
+                made.iter().chain(&parts).map(|(role, file)| Part { role: *role, file }).collect();
             let image = folder.join("disk.img");
             disk::write(&layout, &parts, &image)?;
-            for part in [&boot, &state, &data] {
+            for (_, part) in &made {
                 fs::remove_file(part).map_err(file("remove", part))?;
             }
             bar.finish_and_clear();
@@ -254,56 +203,38 @@ impl Stages<'_> {
         Ok(DiskStage { image: folder.join("disk.img"), compressed: folder.join("disk.img.zst") })
     }
 
-    fn boot_entries(
-        &self,
-        options: &Options,
-        kernel: &KernelStage,
-        keys: &Keys,
-    ) -> Result<Vec<Entry>, Error> {
-        let entry =
-            |path: String, from: &Path| Entry { path, content: BootFile::File(from.into()) };
-        let loader = self.board.architecture.uefi().to_uppercase();
-        let mut entries = vec![
-            entry(format!("EFI/BOOT/BOOT{loader}.EFI"), &kernel.boot_loader),
-            // Three tries; the agent takes the count away when it is healthy.
-            entry("EFI/Linux/holm-a+3.efi".to_owned(), &kernel.uki),
-            Entry {
-                path: "loader/loader.conf".to_owned(),
-                content: BootFile::Bytes(LOADER_CONF.into()),
-            },
-        ];
-        // For the owner to enrol from the boot menu, on firmware in setup mode.
-        for name in Keys::names() {
-            let path = format!("loader/keys/holm/{name}.auth");
-            entries.push(entry(path, &keys.path(name, ".auth")));
+    /// The boot path's FAT partitions with what the owner puts there.
+    fn volumes(&self, options: &Options, boot: &BootStage) -> Result<Vec<Volume>, Error> {
+        let mut volumes = boot.volumes.clone();
+        let documents = volumes.iter_mut().find(|volume| volume.role == boot.documents);
+        if let Some(Volume { entries, .. }) = documents {
+            let config = options.config.iter().map(|from| (from.clone(), "holm.toml".to_owned()));
+            let owners = config.chain(manifests(options.manifests.as_deref())?);
+            entries
+                .extend(owners.map(|(from, path)| Entry { path, content: BootFile::File(from) }));
         }
-        if let Some(config) = &options.config {
-            entries.push(entry("holm.toml".to_owned(), config));
-        }
-        for (from, to) in manifests(options.manifests.as_deref())? {
-            entries.push(entry(to, &from));
-        }
-        Ok(entries)
+        Ok(volumes)
     }
 
-    fn tools(&self) -> Digest {
+    pub(super) fn tools(&self) -> Digest {
         let packages = self.inputs.tools.packages.iter();
         packages.fold(Key::new("tools"), |key, one| key.input(&one.name, one.sha256)).digest()
     }
 }
 
-/// No menu, no editor: who stands before the machine must not change the command line.
-const LOADER_CONF: &str = "timeout 0\neditor no\nconsole-mode keep\nsecure-boot-enroll manual\n";
-
 /// How much of each budget is used.
-pub fn uses(board: &Board, root: &RootStage, kernel: &KernelStage) -> Result<[Use; 2], Error> {
-    let size = |path: &Path| -> Result<u64, Error> {
-        Ok(fs::metadata(path).map_err(file("measure", path))?.len())
-    };
-    Ok([
-        Use { what: "root", bytes: size(&root.path)?, budget: board.budgets.root },
-        Use { what: "UKI", bytes: size(&kernel.uki)?, budget: board.budgets.uki },
-    ])
+pub fn uses(board: &Board, root: &RootStage, boot: &BootStage) -> Result<Vec<Use>, Error> {
+    let bytes = fs::metadata(&root.path).map_err(file("measure", &root.path))?.len();
+    let mut uses = vec![Use { what: "root", bytes, budget: board.budgets.root }];
+    uses.extend(&boot.uses);
+    Ok(uses)
+}
+
+/// The number of a FAT volume: the same each time, and another for each.
+fn serial(board: &str, role: Role) -> u32 {
+    let key = Key::new("boot serial").field("board", board).field("volume", role.name());
+    let digest = key.digest();
+    u32::from_le_bytes([0, 1, 2, 3].map(|i| digest.bytes()[i]))
 }
 
 /// Image archives and where they go on the data partition.

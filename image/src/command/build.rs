@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use clap::Args;
-use holm_image::build::{self, Given, GivenKernel, Options};
+use holm_image::build::{self, Given, GivenKernel, Options, Outputs};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,6 +24,13 @@ pub(super) struct Arguments {
     /// Container image archive for the data partition; may be repeated
     #[arg(long, value_name = "FILE")]
     preload: Vec<PathBuf>,
+    /// Also build an image for a USB stick that installs the first onto a disk of the machine; its
+    /// name ends in .installer.img
+    #[arg(long, conflicts_with = "installs")]
+    installer: bool,
+    /// Build only such an image, for this raw one of the same board
+    #[arg(long, value_name = "IMAGE", requires = "output")]
+    installs: Option<PathBuf>,
     /// Size of the disk image in MiB; what is more than needed goes to data
     #[arg(long, value_name = "MIB")]
     size: Option<u64>,
@@ -68,6 +75,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         config: arguments.config,
         manifests: arguments.manifests,
         preload: arguments.preload,
+        installs: arguments.installs,
         size: arguments.size,
         keys: arguments.keys,
         binaries: arguments.binaries,
@@ -76,6 +84,18 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         append: arguments.append,
     };
     let outputs = build::build(&options)?;
+    show(&outputs);
+    if arguments.installer {
+        let output = outputs.image.with_extension("installer.img");
+        let installs = Some(outputs.image.clone());
+        // The size is that of the image for the disk; its installer is as large as it has to be.
+        let options = Options { installs, output: Some(output), size: None, ..options };
+        show(&build::build(&options)?);
+    }
+    Ok(())
+}
+
+fn show(outputs: &Outputs) {
     for note in &outputs.notes {
         eprintln!("holm-image: {note}");
     }
@@ -83,5 +103,4 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         println!("{used}");
     }
     println!("{}", outputs.image.display());
-    Ok(())
 }

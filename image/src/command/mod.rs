@@ -114,6 +114,7 @@ mod tests {
              --forward 8080:80 --forward udp:53:53 --config h.toml",
             "holm-image run a.img --secure-boot --keys k -- -s",
             "holm-image run a.img --board arm64-uefi",
+            "holm-image run a.img --board rpi --tryboot",
         ] {
             let line = Line::try_parse_from(words.split_whitespace());
             assert!(line.is_ok(), "{words}: {:?}", line.err().map(|error| error.to_string()));

@@ -1,5 +1,5 @@
-//! Writes the EFI system partition as a FAT32 file. Serial number and times are fixed.
-//! Must never write an entry without a try counter: a kernel that hangs must lose its turn.
+//! Writes a FAT32 partition that firmware boots from. Serial number and times are fixed.
+//! Must never know what its files mean.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -44,10 +44,21 @@ pub enum Error {
 }
 
 const SECTOR: u64 = 512;
-const CLUSTER: u32 = 2048;
 
-/// Makes `out`, `size` bytes, sparse, with `entries` on it. `serial` is the volume's number.
-pub fn write_boot(out: &Path, size: u64, serial: u32, entries: &[Entry]) -> Result<(), Error> {
+/// Bytes in a cluster: FAT32 is FAT32 by having more than 65,524 of them.
+fn cluster(size: u64) -> u32 {
+    if size < 160 << 20 { 512 } else { 2048 }
+}
+
+/// Makes `out`, `size` bytes, sparse, with `entries` on it. `serial` is the volume's number, `label`
+/// its name in capitals, padded with blanks.
+pub fn write_fat(
+    out: &Path,
+    size: u64,
+    serial: u32,
+    label: [u8; 11],
+    entries: &[Entry],
+) -> Result<(), Error> {
     let file = File::options().read(true).write(true).create_new(true).open(out);
     let mut file = file.map_err(Error::Make)?;
     file.set_len(size).map_err(Error::Make)?;
@@ -55,10 +66,10 @@ pub fn write_boot(out: &Path, size: u64, serial: u32, entries: &[Entry]) -> Resu
     let options = FormatVolumeOptions::new()
         .bytes_per_sector(SECTOR as u16)
         .total_sectors(sectors)
-        .bytes_per_cluster(CLUSTER)
+        .bytes_per_cluster(cluster(size))
         .fat_type(FatType::Fat32)
         .volume_id(serial)
-        .volume_label(*b"HOLM-BOOT  ");
+        .volume_label(label);
     fatfs::format_volume(&mut file, options).map_err(Error::Make)?;
     let options = FsOptions::new().time_provider(&FirstDay);
     let volume = FileSystem::new(file, options).map_err(Error::Make)?;
@@ -111,6 +122,8 @@ mod tests {
     use super::*;
     use crate::budget::MIB;
 
+    const LABEL: [u8; 11] = *b"HOLM-BOOT  ";
+
     fn entry(path: &str, bytes: &[u8]) -> Entry {
         Entry { path: path.to_owned(), content: Source::Bytes(bytes.to_vec()) }
     }
@@ -118,7 +131,7 @@ mod tests {
     fn written(entries: &[Entry]) -> Vec<u8> {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("boot.img");
-        write_boot(&path, 256 * MIB, 0x1234_5678, entries).expect("written");
+        write_fat(&path, 256 * MIB, 0x1234_5678, LABEL, entries).expect("written");
         std::fs::read(path).expect("read")
     }
 
@@ -143,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn small_partition_is_fat32_too() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("boot.img");
+        for size in [40 * MIB, 64 * MIB, 159 * MIB, 160 * MIB] {
+            let _ = std::fs::remove_file(&path);
+            write_fat(&path, size, 1, LABEL, &[entry("a", b"x")]).expect("written");
+            let volume = FileSystem::new(File::open(&path).expect("there"), FsOptions::new());
+            assert_eq!(volume.expect("FAT").fat_type(), FatType::Fat32, "{size}");
+        }
+    }
+
+    #[test]
     fn times_are_valid_and_the_same_for_all() {
         let image = written(&[entry("file", b"x")]);
         let volume = FileSystem::new(io::Cursor::new(image), FsOptions::new()).expect("FAT");
@@ -161,7 +186,7 @@ mod tests {
     fn file_that_does_not_fit_is_named() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = folder.path().join("boot.img");
-        let error = write_boot(&path, 256 * MIB, 1, &[entry("big", &vec![1; 300 << 20])]);
+        let error = write_fat(&path, 256 * MIB, 1, LABEL, &[entry("big", &vec![1; 300 << 20])]);
         assert!(error.expect_err("too big").to_string().contains("big"));
     }
 }

@@ -1,7 +1,7 @@
 //! Plans the partition table: pure arithmetic over the board's sizes.
 //! Partition names are what PID 1 looks for; they must never change.
 
-use crate::board::{Architecture, Board};
+use crate::board::{Architecture, Board, BootPath};
 use crate::budget::MIB;
 use crate::digest::Key;
 
@@ -10,6 +10,12 @@ use crate::digest::Key;
 pub enum Role {
     /// The EFI system partition.
     Boot,
+    /// Where the firmware of a Raspberry Pi learns which slot to boot.
+    Select,
+    /// What that firmware loads of the first slot.
+    BootA,
+    /// The same of the second.
+    BootB,
     /// The first root slot.
     RootA,
     /// The second root slot.
@@ -20,14 +26,50 @@ pub enum Role {
     Data,
 }
 
-/// All partitions, in their order on the disk.
-const ROLES: [Role; 5] = [Role::Boot, Role::RootA, Role::RootB, Role::State, Role::Data];
-
 impl Role {
+    /// The partitions that a boot path asks for, in their order on the disk.
+    pub fn all(path: BootPath) -> &'static [Self] {
+        match path {
+            BootPath::Uefi | BootPath::UBoot => {
+                &[Self::Boot, Self::RootA, Self::RootB, Self::State, Self::Data]
+            }
+            BootPath::Rpi => &[
+                Self::Select,
+                Self::BootA,
+                Self::BootB,
+                Self::RootA,
+                Self::RootB,
+                Self::State,
+                Self::Data,
+            ],
+        }
+    }
+
+    /// Whether a master boot record has it in its extended partition.
+    pub fn is_logical(self) -> bool {
+        self.number() > 4
+    }
+
+    /// Its number where the table has no names: PID 1 and the updates know it by this.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Boot | Self::Select => 1,
+            Self::BootA => 2,
+            Self::BootB => 3,
+            Self::RootA => 5,
+            Self::RootB => 6,
+            Self::State => 7,
+            Self::Data => 8,
+        }
+    }
+
     /// The name in the partition table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Boot => "boot",
+            Self::Select => "select",
+            Self::BootA => "boot-a",
+            Self::BootB => "boot-b",
             Self::RootA => "root-a",
             Self::RootB => "root-b",
             Self::State => "state",
@@ -45,16 +87,27 @@ pub struct Partition {
     pub start: u64,
     /// Its size in bytes.
     pub size: u64,
-    /// Its GUID.
+    /// Its GUID, where the table has such.
     pub guid: [u8; 16],
+}
+
+/// The kind of a partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// With names and GUIDs.
+    Gpt,
+    /// The one that the ROM of a Raspberry Pi reads.
+    Mbr,
 }
 
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
+    /// What kind.
+    pub kind: Kind,
     /// For the type GUID of the root slots.
     pub architecture: Architecture,
-    /// The disk's GUID.
+    /// The disk's GUID, where the table has such.
     pub guid: [u8; 16],
     /// The disk's size in bytes.
     pub size: u64,
@@ -63,6 +116,16 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Gives the disk and its partitions GUIDs of their own: `name` is what they are made of,
+    /// beside what they were made of before.
+    pub fn set_apart(&mut self, name: &str) {
+        let other = |guid: &[u8; 16]| Key::new("gpt/apart").field("of", guid).field("name", name);
+        self.guid = other(&self.guid).digest().guid();
+        for partition in &mut self.partitions {
+            partition.guid = other(&partition.guid).digest().guid();
+        }
+    }
+
     /// The partition for a role.
     pub fn partition(&self, role: Role) -> Option<&Partition> {
         self.partitions.iter().find(|partition| partition.role == role)
@@ -80,9 +143,21 @@ pub enum Error {
         /// Needed, in MiB.
         needed: u64,
     },
+    /// The table cannot say where so large a disk ends.
+    #[error("{wanted} MiB are too much: this board's partition table ends at {} MiB", MBR_END / MIB)]
+    TooLarge {
+        /// Asked for, in MiB.
+        wanted: u64,
+    },
 }
 
-/// Plans the disk: everything at whole MiB, one MiB at either end for the two tables.
+/// The end of what 32 bits of sectors reach.
+const MBR_END: u64 = (1 << 32) * 512;
+
+/// The room before a logical partition, for the record that says where it is.
+pub const GAP: u64 = MIB;
+
+/// Plans the disk: everything at whole MiB, the first of which is the table's.
 /// `preload` is the size in bytes of files that the data partition brings, `size` the wanted size
 /// in MiB of the image. GUIDs follow from the board's name, so that they are the same each time.
 pub fn plan(board: &Board, preload: u64, size: Option<u64>) -> Result<Layout, Error> {
@@ -90,31 +165,45 @@ pub fn plan(board: &Board, preload: u64, size: Option<u64>) -> Result<Layout, Er
     // A quarter more than the files: metadata, and room to unpack the first of them.
     let preload = (preload + preload / 4).div_ceil(MIB);
     let smallest = sizes.data + preload;
-    let fixed = 1 + sizes.boot + 2 * sizes.root + sizes.state + 1;
+    let kind = match board.boot.path {
+        BootPath::Uefi | BootPath::UBoot => Kind::Gpt,
+        BootPath::Rpi => Kind::Mbr,
+    };
+    let roles = Role::all(board.boot.path);
+    let mib = |role: Role| match role {
+        Role::Select => sizes.select,
+        Role::Boot | Role::BootA | Role::BootB => sizes.boot,
+        Role::RootA | Role::RootB => sizes.root,
+        Role::State => sizes.state,
+        Role::Data => 0,
+    };
+    let gap = |role: Role| if kind == Kind::Mbr && role.is_logical() { GAP / MIB } else { 0 };
+    // At the end the second copy of a GPT.
+    let tail = u64::from(kind == Kind::Gpt);
+    let fixed = 1 + roles.iter().map(|role| gap(*role) + mib(*role)).sum::<u64>() + tail;
     let needed = fixed + smallest;
     let total = size.unwrap_or(needed);
     if total < needed {
         return Err(Error::TooSmall { wanted: total, needed });
     }
+    if kind == Kind::Mbr && total > MBR_END / MIB {
+        return Err(Error::TooLarge { wanted: total });
+    }
     let guid = |what: &str| Key::new("gpt").field("board", &board.name).field("of", what).digest();
     let mut start = MIB;
-    let partitions = ROLES.map(|role| {
-        let size = MIB
-            * match role {
-                Role::Boot => sizes.boot,
-                Role::RootA | Role::RootB => sizes.root,
-                Role::State => sizes.state,
-                Role::Data => total - fixed,
-            };
-        let partition = Partition { role, start, size, guid: guid(role.name()).guid() };
+    let mut partitions = Vec::new();
+    for role in roles.iter().copied() {
+        let size = MIB * if role == Role::Data { total - fixed } else { mib(role) };
+        start += gap(role) * MIB;
+        partitions.push(Partition { role, start, size, guid: guid(role.name()).guid() });
         start += size;
-        partition
-    });
+    }
     Ok(Layout {
+        kind,
         architecture: board.architecture,
         guid: guid("disk").guid(),
         size: total * MIB,
-        partitions: partitions.into(),
+        partitions,
     })
 }
 
@@ -127,8 +216,25 @@ mod tests {
     use super::*;
 
     fn board() -> Board {
+        named("x86-64")
+    }
+
+    fn named(name: &str) -> Board {
         let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards");
-        crate::board::read(&boards, "x86-64").expect("the board is valid")
+        crate::board::read(&boards, name).expect("the board is valid")
+    }
+
+    #[test]
+    fn raspberry_pi_has_its_partitions_in_the_numbers_that_firmware_and_init_know() {
+        let layout = plan(&named("rpi"), 0, None).expect("planned");
+        let names: Vec<_> = layout.partitions.iter().map(|p| p.role.name()).collect();
+        assert_eq!(names, ["select", "boot-a", "boot-b", "root-a", "root-b", "state", "data"]);
+        let numbers: Vec<_> = layout.partitions.iter().map(|p| p.role.number()).collect();
+        assert_eq!(numbers, [1, 2, 3, 5, 6, 7, 8]);
+        let data = layout.partition(Role::Data).expect("planned");
+        assert_eq!(data.start + data.size, layout.size, "no second table takes the end");
+        let error = plan(&named("rpi"), 0, Some(3 << 20)).expect_err("3 TiB");
+        assert!(error.to_string().contains("ends at 2097152 MiB"), "{error}");
     }
 
     #[test]
@@ -154,6 +260,21 @@ mod tests {
         let needed = plan(&board(), 300 * MIB, None).expect("planned").size / MIB;
         let error = plan(&board(), 300 * MIB, Some(needed - 1));
         assert_eq!(error, Err(Error::TooSmall { wanted: needed - 1, needed }));
+    }
+
+    #[test]
+    fn layout_set_apart_shares_no_guid_and_is_the_same_each_time() {
+        let plain = plan(&board(), 0, None).expect("planned");
+        let (mut one, mut two) = (plain.clone(), plain.clone());
+        one.set_apart("installer");
+        two.set_apart("installer");
+        assert_eq!(one, two);
+        let guids = |layout: &Layout| {
+            let parts = layout.partitions.iter().map(|partition| partition.guid);
+            parts.chain([layout.guid]).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert!(guids(&one).is_disjoint(&guids(&plain)));
+        assert_eq!(guids(&one).len(), 6);
     }
 
     proptest! {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use gpt::partition_types::{self, Type};
 use uuid::Uuid;
 
-use super::layout::{Layout, Partition, Role};
+use super::layout::{GAP, Kind, Layout, Partition, Role};
+use super::mbr;
 use crate::board::Architecture;
 
 /// A file that fills the start of a partition.
@@ -65,6 +66,14 @@ pub fn write(layout: &Layout, parts: &[Part], out: &Path) -> Result<(), Error> {
 }
 
 fn write_tables(layout: &Layout, disk: &mut File) -> Result<(), Error> {
+    if layout.kind == Kind::Mbr {
+        let table = |error| Error::Table(gpt::GptError::Io(error));
+        for (at, record) in mbr::records(&layout.partitions, layout.size, GAP) {
+            disk.seek(SeekFrom::Start(at)).map_err(table)?;
+            disk.write_all(&record).map_err(table)?;
+        }
+        return Ok(());
+    }
     const SECTOR: u64 = 512;
     let table = |error: io::Error| Error::Table(gpt::GptError::Io(error));
     let sectors = u32::try_from(layout.size / SECTOR - 1).unwrap_or(u32::MAX);
@@ -93,6 +102,7 @@ fn write_tables(layout: &Layout, disk: &mut File) -> Result<(), Error> {
 fn kind(role: Role, architecture: Architecture) -> Type {
     match (role, architecture) {
         (Role::Boot, _) => partition_types::EFI,
+        (Role::Select | Role::BootA | Role::BootB, _) => partition_types::BASIC,
         (Role::RootA | Role::RootB, Architecture::X86_64) => partition_types::LINUX_ROOT_X64,
         (Role::RootA | Role::RootB, Architecture::Aarch64) => partition_types::LINUX_ROOT_ARM_64,
         (Role::State | Role::Data, _) => partition_types::LINUX_FS,

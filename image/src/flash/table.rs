@@ -1,6 +1,7 @@
 //! What the first MiB of an image says of the whole: how large the image must be, where its
 //! partitions are, and on which of them the node document lies. Pure; never trusts a number.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::ops::Range;
 
@@ -99,8 +100,7 @@ fn parse_mbr(entries: &[u8]) -> Result<Table, Error> {
             0x05 | 0x0f | 0x85 => table.frames.push(range),
             kind => {
                 // The firmware of a Raspberry Pi begins at the first FAT partition.
-                let is_fat = matches!(kind, 0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e | 0xef);
-                if is_fat && table.document.is_none() {
+                if is_fat(kind) && table.document.is_none() {
                     table.document = Some(range.clone());
                 }
                 table.partitions.push(range);
@@ -112,6 +112,25 @@ fn parse_mbr(entries: &[u8]) -> Result<Table, Error> {
         return Err(Error::Missing);
     }
     Ok(table)
+}
+
+/// Whether a partition's type is one of FAT's.
+fn is_fat(kind: u8) -> bool {
+    matches!(kind, 0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e | 0xef)
+}
+
+/// The primary partitions of FAT in the master boot record that begins `head`, by their numbers.
+pub fn fat_partitions(head: &[u8; 512]) -> BTreeMap<u32, Range<u64>> {
+    if head[510..] != [0x55, 0xaa] {
+        return BTreeMap::new();
+    }
+    let entries = head[446..510].chunks_exact(16);
+    let numbered = (1..).zip(entries.map(|entry| mbr_entries(entry).next()));
+    numbered
+        .filter_map(|(number, entry)| Some((number, entry?)))
+        .filter(|(_, (kind, _))| is_fat(*kind))
+        .map(|(number, (_, range))| (number, range))
+        .collect()
 }
 
 /// The entries in use of a boot record, each with its type; places count from the disk's start.
@@ -152,6 +171,14 @@ mod tests {
         assert_eq!(table.size, 50 * MIB);
         assert_eq!(table.document, Some(2 * MIB..40 * MIB));
         assert_eq!(table.frames.first(), Some(&(40 * MIB..50 * MIB)));
+    }
+
+    #[test]
+    fn fat_partitions_keep_their_numbers() {
+        let entries = [(0x83, MIB..2 * MIB), (0x0c, 2 * MIB..4 * MIB), (0x0f, 4 * MIB..5 * MIB)];
+        let record = samples::mbr(&entries)[..512].try_into().expect("one sector");
+        assert_eq!(fat_partitions(&record), BTreeMap::from([(2, 2 * MIB..4 * MIB)]));
+        assert_eq!(fat_partitions(&[0; 512]), BTreeMap::new());
     }
 
     #[test]

@@ -139,7 +139,12 @@ mod tests {
 
     fn lists(initramfs: &[&str], load: &[&str], root: &[&str]) -> board::Modules {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        board::Modules { initramfs: owned(initramfs), load: owned(load), root: owned(root) }
+        board::Modules {
+            initramfs: owned(initramfs),
+            load: owned(load),
+            root: owned(root),
+            own: vec![],
+        }
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {

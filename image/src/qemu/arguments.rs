@@ -52,6 +52,11 @@ pub enum Boot {
         /// More kernel arguments, which the EFI stub takes only while Secure Boot is off.
         append: String,
     },
+    /// A U-Boot in the machine's flash, then the script on the disk.
+    UBoot {
+        /// The program.
+        program: PathBuf,
+    },
     /// The kernel by itself, without firmware and boot loader.
     Direct {
         /// The kernel.
@@ -60,6 +65,8 @@ pub enum Boot {
         initramfs: PathBuf,
         /// The whole command line.
         command_line: String,
+        /// The device tree, where the machine makes none itself.
+        device_tree: Option<PathBuf>,
     },
 }
 
@@ -111,6 +118,9 @@ impl FromStr for Forward {
     }
 }
 
+/// The machine's own card slot, as a device that a disk hangs on.
+const SD: &str = "sd";
+
 /// The name of QEMU's program for a processor.
 pub fn program(architecture: Architecture) -> &'static str {
     match architecture {
@@ -132,8 +142,13 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
     if let Some(disk) = &machine.disk {
         let file = escape(&disk.to_string_lossy());
         let format = &machine.disk_format;
-        words.pair("-drive", format!("if=none,id=disk,file={file},format={format},discard=unmap"));
-        words.pair("-device", format!("{},drive=disk,bootindex=0", machine.hardware.disk));
+        if machine.hardware.disk == SD {
+            words.pair("-drive", format!("if=sd,file={file},format={format}"));
+        } else {
+            let drive = format!("if=none,id=disk,file={file},format={format},discard=unmap");
+            words.pair("-drive", drive);
+            words.pair("-device", format!("{},drive=disk,bootindex=0", machine.hardware.disk));
+        }
     }
     words.pair("-netdev", network(&machine.forwards));
     words.pair("-device", network_device(&machine.hardware.network));
@@ -142,7 +157,10 @@ pub fn arguments(machine: &Machine) -> Vec<String> {
     }
     // A watchdog that fires is a reset, as on real hardware.
     words.pair("-action", "watchdog=reset");
-    words.pair("-serial", machine.serial.clone());
+    for _ in 0..machine.hardware.serial_line {
+        words.pair("-serial", "null");
+    }
+    words.pair("-serial", &machine.serial);
     if machine.headless {
         words.pair("-display", "none");
     } else {
@@ -198,10 +216,14 @@ fn boot(machine: &Machine, words: &mut Words) {
                 words.pair("-smbios", format!("type=11,value={}", escape(&value)));
             }
         }
-        Boot::Direct { kernel, initramfs, command_line } => {
+        Boot::UBoot { program } => words.pair("-bios", program.to_string_lossy()),
+        Boot::Direct { kernel, initramfs, command_line, device_tree } => {
             words.pair("-kernel", kernel.to_string_lossy());
             words.pair("-initrd", initramfs.to_string_lossy());
             words.pair("-append", command_line);
+            if let Some(device_tree) = device_tree {
+                words.pair("-dtb", device_tree.to_string_lossy());
+            }
         }
     }
 }
@@ -297,6 +319,28 @@ mod tests {
     }
 
     #[test]
+    fn raspberry_pi_takes_its_disk_as_a_card_and_its_console_on_the_second_line() {
+        let boards = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards");
+        let board = crate::board::read(&boards, "rpi").expect("the board is valid");
+        let machine = Machine {
+            architecture: board.architecture,
+            hardware: board.qemu,
+            boot: Boot::Direct {
+                kernel: "/k".into(),
+                initramfs: "/i".into(),
+                command_line: "quiet".into(),
+                device_tree: Some("/d".into()),
+            },
+            ..machine()
+        };
+        assert_eq!(values(&machine, "-machine"), ["raspi3b"]);
+        assert_eq!(values(&machine, "-drive"), ["if=sd,file=/tmp/a,,b.qcow2,format=qcow2"]);
+        assert_eq!(values(&machine, "-serial"), ["null", "mon:stdio"]);
+        assert_eq!(values(&machine, "-device"), ["usb-net,netdev=net"], "it has no PCI");
+        assert_eq!(values(&machine, "-dtb"), ["/d"]);
+    }
+
+    #[test]
     fn comma_in_a_file_name_is_doubled() {
         let drives = values(&machine(), "-drive");
         assert!(drives.iter().any(|drive| drive.contains("file=/tmp/a,,b.qcow2,")), "{drives:?}");
@@ -332,10 +376,19 @@ mod tests {
             kernel: "/k".into(),
             initramfs: "/i".into(),
             command_line: "panic=10 quiet".into(),
+            device_tree: None,
         };
         let machine = Machine { boot, disk: None, ..machine() };
         assert_eq!(values(&machine, "-append"), ["panic=10 quiet"]);
         assert!(values(&machine, "-drive").is_empty());
+    }
+
+    #[test]
+    fn u_boot_takes_the_place_of_flash() {
+        let boot = Boot::UBoot { program: "/u/u-boot.bin".into() };
+        let machine = Machine { boot, ..machine() };
+        assert_eq!(values(&machine, "-bios"), ["/u/u-boot.bin"]);
+        assert!(values(&machine, "-drive").iter().all(|drive| !drive.contains("pflash")));
     }
 
     #[test]

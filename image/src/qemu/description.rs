@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::board::{Architecture, Board, BootPath, Qemu};
+use crate::board::{Architecture, Board, BootPath, Model, Qemu};
 
 /// What running an image depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +18,24 @@ pub struct Description {
     pub boot: BootPath,
     /// The machine.
     pub qemu: Qemu,
+    /// The model that the machine is, where the boot path tells models apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Model>,
+    /// What its ROM loads before it knows of slots.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rom: Vec<String>,
 }
 
 impl From<&Board> for Description {
     fn from(board: &Board) -> Self {
-        Self { architecture: board.architecture, boot: board.boot.path, qemu: board.qemu.clone() }
+        let is_emulated = |model: &&Model| board.qemu.model.as_ref() == Some(&model.name);
+        Self {
+            architecture: board.architecture,
+            boot: board.boot.path,
+            qemu: board.qemu.clone(),
+            model: board.boot.models.iter().find(is_emulated).cloned(),
+            rom: board.boot.rom.clone(),
+        }
     }
 }
 
@@ -82,6 +95,16 @@ mod tests {
         let found = describe(&folder.path().join("holm.img")).expect("it is there");
         assert_eq!(found, description);
         assert_eq!(found.qemu.machine, "virt");
+    }
+
+    #[test]
+    fn card_says_which_model_its_machine_is() {
+        let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("../boards");
+        let board = |name| crate::board::read(&boards, name).expect("the board is valid");
+        let description = Description::from(&board("rpi"));
+        assert_eq!(description.model.expect("a model").filters, ["pi3"]);
+        assert_eq!(description.rom, ["bootcode.bin"]);
+        assert_eq!(Description::from(&board("rpi5")).model, None, "QEMU has no such machine");
     }
 
     #[test]

@@ -24,6 +24,19 @@ pub struct Error {
     looked: String,
 }
 
+/// Debian's U-Boot for the machine `virt` of QEMU.
+const U_BOOT: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
+
+/// No U-Boot.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no U-Boot for QEMU found; install the package u-boot-qemu (looked for: {U_BOOT})")]
+pub struct NoUBoot;
+
+/// Finds the U-Boot that stands in for the one in a board's flash.
+pub fn find_u_boot() -> Result<PathBuf, NoUBoot> {
+    Some(PathBuf::from(U_BOOT)).filter(|path| path.is_file()).ok_or(NoUBoot)
+}
+
 /// (code, variables) below `/usr/share`: Debian, Fedora, Arch, openSUSE.
 const PLAIN: [(&str, &str); 5] = [
     ("OVMF/OVMF_CODE_4M.fd", "OVMF/OVMF_VARS_4M.fd"),

@@ -4,8 +4,11 @@ use toml::de::DeTable;
 
 use crate::problem::{Problem, Report};
 use crate::reader::{At, Table};
-use crate::{Images, Kernel, Log, NodeConfig, Time, Watchdog};
-use crate::{links, network, node, pods, schema, topology};
+use crate::{
+    Console, Hardware, Images, Install, Kernel, Log, NodeConfig, Provisioning, Reset, Time, Update,
+    Watchdog,
+};
+use crate::{links, network, node, pods, schema, topology, wifi};
 
 /// A document is written by a person; PID 1 reads no more than this.
 const MOST_BYTES: usize = 64 << 10;
@@ -60,9 +63,16 @@ fn read_sections(root: &Table<'_>) -> (NodeConfig, Vec<links::Placed>) {
         watchdog: Watchdog::read(root),
         kernel: Kernel::read(root),
         log: Log::read(root),
+        install: Install::read(root),
+        console: Console::read(root),
+        provisioning: Provisioning::read(root),
+        reset: Reset::read(root),
+        hardware: Hardware::read(root),
+        wifi: wifi::read(root),
         pods: pods::read_pods(root),
         images: Images::read(root),
         registries: pods::read_registries(root),
+        update: Update::read(root),
     };
     (config, links)
 }

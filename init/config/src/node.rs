@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::reader::{At, Table};
-use crate::{Images, Kernel, Log, Network, Pods, Registry, Time, Watchdog};
+use crate::{
+    Console, Hardware, Images, Install, Kernel, Log, Network, Pods, Provisioning, Registry, Reset,
+    Time, Update, Watchdog, Wifi,
+};
 use crate::{schema, syntax};
 
 /// A node document that was accepted. Every field holds its default where the text is silent.
@@ -21,12 +24,26 @@ pub struct NodeConfig {
     pub kernel: Kernel,
     /// `[log]`
     pub log: Log,
+    /// `[install]`
+    pub install: Install,
+    /// `[console]`
+    pub console: Console,
+    /// `[provisioning]`
+    pub provisioning: Provisioning,
+    /// `[reset]`
+    pub reset: Reset,
+    /// `[hardware]`
+    pub hardware: Hardware,
+    /// `[[wifi]]`
+    pub wifi: Vec<Wifi>,
     /// `[pods]`
     pub pods: Pods,
     /// `[images]`
     pub images: Images,
     /// `[registries."<host[:port]>"]`, by the host as an image reference names it.
     pub registries: BTreeMap<String, Registry>,
+    /// `[update]`
+    pub update: Update,
 }
 
 /// `[node]`

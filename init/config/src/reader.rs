@@ -125,7 +125,7 @@ impl<'d> Table<'d> {
     pub(crate) fn tables(&self, key: &str, section: &'static Section) -> Vec<Table<'d>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let right = || match section.path {
-            "network.links[]" => "begin each entry with [[network.links]]".to_owned(),
+            "network.links[]" | "wifi[]" => format!("begin each entry with {}", section.heading()),
             _ => format!("write {key} = [{}]", example(section)),
         };
         let array = value.get_ref().as_array();

@@ -13,7 +13,24 @@ pub struct Section {
 
 pub(crate) static ROOT: Section = Section {
     path: "",
-    keys: &["node", "network", "time", "watchdog", "kernel", "log", "pods", "images", "registries"],
+    keys: &[
+        "node",
+        "network",
+        "time",
+        "watchdog",
+        "kernel",
+        "log",
+        "install",
+        "pods",
+        "images",
+        "registries",
+        "update",
+        "console",
+        "provisioning",
+        "reset",
+        "hardware",
+        "wifi",
+    ],
 };
 pub(crate) static NODE: Section = Section { path: "node", keys: &["hostname", "labels"] };
 pub(crate) static NODE_LABELS: Section = Section { path: "node.labels", keys: &[] };
@@ -53,6 +70,23 @@ pub(crate) static WATCHDOG: Section = Section { path: "watchdog", keys: &["timeo
 pub(crate) static KERNEL: Section = Section { path: "kernel", keys: &["modules", "sysctls"] };
 pub(crate) static KERNEL_SYSCTLS: Section = Section { path: "kernel.sysctls", keys: &[] };
 pub(crate) static LOG: Section = Section { path: "log", keys: &["max-size", "files"] };
+pub(crate) static INSTALL: Section = Section { path: "install", keys: &["disk", "erase", "after"] };
+pub(crate) static CONSOLE: Section =
+    Section { path: "console", keys: &["screen", "serial", "terminals", "colour"] };
+pub(crate) static PROVISIONING: Section = Section {
+    path: "provisioning",
+    keys: &["stick", "seed", "page", "url", "dhcp", "sha256", "key", "confirm", "confirm-within"],
+};
+pub(crate) static RESET: Section =
+    Section { path: "reset", keys: &["request", "keep-identity", "power-cycles", "early", "gpio"] };
+pub(crate) static RESET_GPIO: Section =
+    Section { path: "reset.gpio", keys: &["chip", "line", "active-low", "hold"] };
+pub(crate) static HARDWARE: Section =
+    Section { path: "hardware", keys: &["cpu-governor", "buses"] };
+pub(crate) static WIFI: Section = Section {
+    path: "wifi[]",
+    keys: &["ssid", "passphrase", "security", "hidden", "priority", "country"],
+};
 pub(crate) static PODS: Section =
     Section { path: "pods", keys: &["manifests", "cidr", "cidr6", "log-max-size", "log-files"] };
 pub(crate) static IMAGES: Section = Section {
@@ -64,8 +98,23 @@ pub(crate) static REGISTRY: Section = Section {
     path: "registries.<host>",
     keys: &["mirrors", "ca", "username", "password", "insecure"],
 };
+pub(crate) static UPDATE: Section = Section {
+    path: "update",
+    keys: &[
+        "places",
+        "channel",
+        "automatic",
+        "poll",
+        "windows",
+        "settle",
+        "limit",
+        "checks",
+        "rate-limit",
+        "proxy",
+    ],
+};
 
-static SECTIONS: [&Section; 19] = [
+static SECTIONS: &[&Section] = &[
     &ROOT,
     &NODE,
     &NODE_LABELS,
@@ -81,15 +130,23 @@ static SECTIONS: [&Section; 19] = [
     &KERNEL,
     &KERNEL_SYSCTLS,
     &LOG,
+    &INSTALL,
+    &CONSOLE,
+    &PROVISIONING,
+    &RESET,
+    &RESET_GPIO,
+    &HARDWARE,
+    &WIFI,
     &PODS,
     &IMAGES,
     &REGISTRIES,
     &REGISTRY,
+    &UPDATE,
 ];
 
 /// All sections that a document can have.
 pub fn schema() -> &'static [&'static Section] {
-    &SECTIONS
+    SECTIONS
 }
 
 impl Section {
@@ -129,6 +186,7 @@ impl Section {
         match self.path {
             "" => "the top level of the document".into(),
             "network.links[]" => "[[network.links]]".into(),
+            "wifi[]" => "[[wifi]]".into(),
             path => format!("[{path}]"),
         }
     }

@@ -215,6 +215,29 @@ pub(crate) fn glob(text: &str) -> Result<String, Refusal> {
     refuse(format!("{text:?} fits nothing"), "write a name, or a pattern with * and ?")
 }
 
+/// One of a few words.
+pub(crate) fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Refusal> {
+    match choices.iter().find(|(name, _)| *name == text) {
+        Some((_, choice)) => Ok(*choice),
+        None => {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            refuse(format!("{text:?} is no choice here"), format!("write {}", names.join(", ")))
+        }
+    }
+}
+
+/// The name of a terminal below `/dev`.
+pub(crate) fn terminal(text: &str) -> Result<String, Refusal> {
+    let is_name = |c: char| c.is_ascii_alphanumeric();
+    if text.len() <= 32 && text.starts_with(is_name) && text.chars().all(is_name) {
+        return Ok(text.to_owned());
+    }
+    refuse(
+        format!("{text:?} is no name of a terminal"),
+        "write it as it is called below /dev, such as \"ttyS0\" or \"tty1\"",
+    )
+}
+
 /// A kernel module's name.
 pub(crate) fn module(text: &str) -> Result<String, Refusal> {
     if (1..=64).contains(&text.len())

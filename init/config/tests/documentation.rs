@@ -80,9 +80,17 @@ fn around(section: &str) -> (&'static str, &'static str) {
         "watchdog" => ("[watchdog]\n", ""),
         "kernel" => ("[kernel]\n", ""),
         "log" => ("[log]\n", ""),
+        "install" => ("[install]\n", ""),
+        "console" => ("[console]\n", ""),
+        "provisioning" => ("[provisioning]\n", ""),
+        "reset" => ("[reset]\n", ""),
+        "reset.gpio" => ("[reset]\ngpio = {", "}"),
+        "hardware" => ("[hardware]\n", ""),
+        "wifi[]" => ("[[wifi]]\n", ""),
         "pods" => ("[pods]\n", ""),
         "images" => ("[images]\n", ""),
         "registries.<host>" => ("[registries.\"a.example\"]\n", ""),
+        "update" => ("[update]\n", ""),
         other => unreachable!("the test does not know section {other}"),
     }
 }
@@ -112,9 +120,11 @@ fn every_documented_default_is_the_parsers_default() {
                 format!("{before}mode = \"802.3ad\", ports = [\"b\"]")
             }
             "network.links[].bond" => format!("{before}ports = [\"b\"]"),
+            "reset.gpio" => format!("{before}chip = \"gpiochip0\", line = 1"),
+            "wifi[]" => format!("{before}ssid = \"a\"\npassphrase = \"12345678\"\n"),
             _ => before.to_owned(),
         };
-        let joint = if empty.ends_with(']') { ", " } else { "" };
+        let joint = if empty.contains('{') && !empty.ends_with('{') { ", " } else { "" };
         match default {
             "unset" | "required" => {}
             // In these two sections nothing can be silent: their keys stand or fall together.
@@ -147,6 +157,6 @@ fn the_example_parses_and_says_what_it_says() {
 #[test]
 fn an_empty_document_is_all_defaults() {
     assert_eq!(parse("", "holm.toml"), Ok(NodeConfig::default()));
-    let sections = "[node]\n[network]\n[time]\n[watchdog]\n[kernel]\n[log]\n[pods]\n[images]\n";
+    let sections = "[node]\n[network]\n[time]\n[watchdog]\n[kernel]\n[log]\n[console]\n[provisioning]\n[reset]\n[hardware]\n[pods]\n[images]\n";
     assert_eq!(parse(sections, "holm.toml"), Ok(NodeConfig::default()));
 }

@@ -325,3 +325,56 @@ fn ranges_of_times_and_percentages_are_kept() {
     refused("[images]\ngc-high-percent = 101", "2:19", "1 to 100");
     refused("[images]\npull-timeout = \"5ms\"", "2:16", "1s or more");
 }
+
+#[test]
+fn console_appears_in_known_ways_and_on_named_terminals() {
+    refused("[console]\nscreen = \"always\"\n", "2:10", "write when-ready, on-key, off");
+    refused("[console]\nterminals = [\"/dev/tty1\"]\n", "2:14", "such as \"ttyS0\"");
+    accepted("[console]\nscreen = \"off\"\nserial = \"when-ready\"\nterminals = [\"ttyAMA0\"]\n");
+}
+
+#[test]
+fn document_from_a_network_must_prove_itself() {
+    let hash = "a".repeat(64);
+    refused("[provisioning]\nurl = \"https://a.example/x\"\n", "2:7", "add sha256 =");
+    refused("[provisioning]\ndhcp = true\n", "2:8", "whoever answers DHCP");
+    refused("[provisioning]\nsha256 = \"abc\"\nurl = \"http://a/b\"\n", "2:10", "64 hexadecimal");
+    refused("[provisioning]\nkey = \"RW\"\n", "2:7", "second line of minisign.pub");
+    refused(&format!("[provisioning]\nsha256 = \"{hash}\"\n"), "2:10", "add the url");
+    let text = format!("[provisioning]\nurl = \"ftp://a/b\"\nsha256 = \"{hash}\"\n");
+    refused(&text, "2:7", "https://");
+    refused("[provisioning]\nconfirm-within = \"1s\"\n", "2:18", "30s to 24h");
+    accepted(&format!("[provisioning]\nurl = \"http://a/b\"\nsha256 = \"{hash}\"\n"));
+}
+
+#[test]
+fn factory_reset_does_not_happen_by_accident() {
+    refused("[reset]\npower-cycles = 2\n", "2:16", "write 3 to 20, or 0 for none");
+    refused("[reset]\nrequest = \"a b\"\n", "2:11", "such as a date");
+    refused("[reset]\ngpio = { chip = \"gpiochip0\" }\n", "2:8", "\"line\" is missing");
+    refused("[reset]\nearly = \"1s\"\n", "2:9", "5s to 5m");
+    accepted("[reset]\nrequest = \"2026-11-26\"\ngpio = { chip = \"gpiochip0\", line = 17 }\n");
+}
+
+#[test]
+fn wireless_network_has_a_name_and_its_own_secret() {
+    refused("[[wifi]]\npassphrase = \"12345678\"\n", "1:1", "\"ssid\" is missing");
+    refused("[[wifi]]\nssid = \"a\"\n", "1:1", "add it, or security = \"open\"");
+    refused("[[wifi]]\nssid = \"a\"\npassphrase = \"short\"\n", "3:14", "8 to 63 characters");
+    let key = "0".repeat(64);
+    let text = format!("[[wifi]]\nssid = \"a\"\npassphrase = \"{key}\"\nsecurity = \"wpa2\"\n");
+    accepted(&text);
+    refused(&text.replace("wpa2", "wpa3"), "3:14", "this is no passphrase");
+    refused(
+        "[[wifi]]\nssid = \"a\"\npassphrase = \"12345678\"\ncountry = \"de\"\n",
+        "4:11",
+        "ISO 3166",
+    );
+}
+
+#[test]
+fn hardware_has_known_governors_and_buses() {
+    refused("[hardware]\ncpu-governor = \"fast\"\n", "2:16", "performance, powersave");
+    refused("[hardware]\nbuses = [\"can\"]\n", "2:10", "write i2c, spi");
+    accepted("[hardware]\ncpu-governor = \"schedutil\"\nbuses = [\"i2c\", \"spi\"]\n");
+}

@@ -70,6 +70,7 @@ pub(crate) fn apply() -> Result<Settings, String> {
         watchdog_seconds: config.watchdog.timeout.as_secs(),
         log_max_size: config.log.max_size,
         log_files: config.log.files,
+        console: config.console.is_on(),
         complaint: (!complaints.is_empty()).then(|| complaints.join("; ")),
     })
 }

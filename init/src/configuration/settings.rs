@@ -13,6 +13,8 @@ pub(crate) struct Settings {
     pub(crate) log_max_size: u64,
     /// `log.files`
     pub(crate) log_files: u32,
+    /// Whether any terminal may show the dashboard.
+    pub(crate) console: bool,
     /// What was wrong, if anything was.
     pub(crate) complaint: Option<String>,
 }
@@ -24,6 +26,7 @@ impl Default for Settings {
             watchdog_seconds: 30,
             log_max_size: 1 << 20,
             log_files: 4,
+            console: true,
             complaint: None,
         }
     }
@@ -62,5 +65,6 @@ mod tests {
         assert_eq!(settings.watchdog_seconds, document.watchdog.timeout.as_secs());
         assert_eq!(settings.log_max_size, document.log.max_size);
         assert_eq!(settings.log_files, document.log.files);
+        assert_eq!(settings.console, document.console.is_on());
     }
 }

@@ -2,6 +2,7 @@
 //! Never writes to a device.
 
 pub(crate) mod efi;
+pub(crate) mod firmware;
 pub(crate) mod partition;
 pub(crate) mod power_button;
 pub(crate) mod uevent;

@@ -14,10 +14,13 @@ pub(crate) enum Name {
     Agent,
     /// Writes what the others say to the disk.
     Log,
+    /// Shows the dashboard on screen and serial lines.
+    Console,
 }
 
 /// All services, in the order in which they are listed.
-pub(crate) const NAMES: [Name; 4] = [Name::Network, Name::Time, Name::Agent, Name::Log];
+pub(crate) const NAMES: [Name; 5] =
+    [Name::Network, Name::Time, Name::Agent, Name::Log, Name::Console];
 
 impl Name {
     /// Its name, on the console and on disk.
@@ -27,6 +30,7 @@ impl Name {
             Self::Time => "time",
             Self::Agent => "agent",
             Self::Log => "log",
+            Self::Console => "console",
         }
     }
 
@@ -44,6 +48,7 @@ impl Name {
                 Self::Time => &["time"],
                 Self::Agent => &["agent"],
                 Self::Log => &["log"],
+                Self::Console => &["console"],
             },
             watchdog: Some(Duration::from_secs(60)),
             start_limit: Some(Duration::from_secs(60)),
@@ -68,6 +73,8 @@ impl Name {
             Self::Log => {
                 Spec { watchdog: None, start_limit: None, ready_on_start: true, ..of_init }
             }
+            // The first to go when memory is short: it comes back.
+            Self::Console => Spec { oom_score_adjust: 500, ..of_init },
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::kmsg;
 use crate::service::machine::{Event, State};
 use crate::service::spec::{NAMES, Name};
 use crate::shutdown::End;
+use crate::trial;
 use serde_json::json;
+use std::path::Path;
 
 impl Node {
     /// Answers every whole request of a connection.
@@ -24,8 +26,12 @@ impl Node {
     fn carry_out(&mut self, request: Request) -> serde_json::Value {
         match request {
             Request::Status {} => json!(self.status()),
-            Request::Reboot {} => {
-                self.leave(End::Reboot, "asked to on the control socket");
+            Request::Reboot { trial: true } if !Path::new(trial::FLAG).exists() => {
+                json!({ "error": format!("no flag for a trial here: {} is missing", trial::FLAG) })
+            }
+            Request::Reboot { trial } => {
+                let end = if trial { End::Trial } else { End::Reboot };
+                self.leave(end, "asked to on the control socket");
                 json!({ "ok": true })
             }
             Request::Poweroff {} => {

@@ -30,6 +30,16 @@ const MOST_ALIASES: usize = 256;
 /// Look at everything at least this often, should an event ever be missed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
+/// What runs in the agent's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StandIn {
+    /// The installer.
+    Installer,
+    /// The test machine's payload.
+    #[cfg(feature = "payload")]
+    Payload,
+}
+
 /// What a task was started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -77,8 +87,8 @@ pub(crate) struct Node {
     pub(crate) buttons: PowerButtons,
     pub(crate) devices_lost: bool,
     pub(crate) may_hotplug: bool,
-    #[cfg(feature = "payload")]
-    pub(crate) has_payload: bool,
+    /// What runs in the agent's place, and ends the node when it ends well.
+    pub(crate) stand_in: Option<StandIn>,
     signals: Option<Signals>,
 }
 
@@ -112,8 +122,7 @@ impl Node {
             buttons: PowerButtons::default(),
             devices_lost: false,
             may_hotplug: false,
-            #[cfg(feature = "payload")]
-            has_payload: false,
+            stand_in: None,
             signals: signals.ok(),
         };
         node.boot_event(BootEvent::Tick, now);

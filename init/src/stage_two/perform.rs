@@ -1,10 +1,11 @@
 //! Performs what the machines decide. Thin: no choice is made here that a
 //! machine could make.
 
-use super::node::{Node, Purpose};
+use super::node::{Node, Purpose, StandIn};
 use crate::boot::{Action as BootAction, Event as BootEvent, Phase};
 use crate::clock::{Moment, now};
 use crate::health::{Seen as HealthSeen, Verdict};
+use crate::install;
 use crate::kmsg;
 use crate::log;
 use crate::service::launch::{Environment, launch};
@@ -55,6 +56,24 @@ impl Node {
                     }
                 }
             }
+        }
+        self.show_console(now);
+    }
+
+    /// Starts the dashboard once the boot is over or has failed in part: until then
+    /// its messages are what there is to see.
+    fn show_console(&mut self, now: Moment) {
+        let is_over = self.boot.ready_at().is_some() || !self.boot.failures().is_empty();
+        let is_stopped =
+            self.unit(Name::Console).is_some_and(|unit| unit.machine.state() == State::Stopped);
+        let is_configured = self.boot.has_started(Phase::Agent);
+        if is_over
+            && is_configured
+            && is_stopped
+            && self.settings.console
+            && self.shutdown.is_none()
+        {
+            self.service_event(Name::Console, Event::Start, now);
         }
     }
 
@@ -107,16 +126,28 @@ impl Node {
         if let Some(unit) = self.unit_mut(name) {
             unit.flush();
         }
-        #[cfg(feature = "payload")]
-        if self.has_payload && name == Name::Agent {
-            let code = match exit {
-                Exit::Status(status) => status,
-                Exit::Signal(signal) => 128 + signal,
-                Exit::NotStarted(_) => 127,
-            };
-            kmsg::announce(&format!("payload exit {code}"));
-            self.leave(End::PowerOff, "the payload has ended");
-            return;
+        match (self.stand_in.filter(|_| name == Name::Agent), exit) {
+            #[cfg(feature = "payload")]
+            (Some(StandIn::Payload), _) => {
+                let code = match exit {
+                    Exit::Status(status) => status,
+                    Exit::Signal(signal) => 128 + signal,
+                    Exit::NotStarted(_) => 127,
+                };
+                kmsg::announce(&format!("payload exit {code}"));
+                self.leave(End::PowerOff, "the payload has ended");
+                return;
+            }
+            (Some(StandIn::Installer), Exit::Status(0)) => {
+                self.leave(End::PowerOff, "the installation is done");
+                return;
+            }
+            (Some(StandIn::Installer), Exit::Status(install::REBOOT)) => {
+                self.leave(End::Reboot, "the installation is done");
+                return;
+            }
+            // An installer that failed is tried again, as any service is.
+            _ => {}
         }
         let pause = pause.as_millis();
         let name = name.text();
@@ -255,7 +286,11 @@ impl Node {
         for action in actions {
             match action {
                 DownAction::Announce(text) => kmsg::announce(&text),
-                DownAction::StopAgent => self.service_event(Name::Agent, Event::Stop, now()),
+                DownAction::StopAgent => {
+                    // First, so that the messages of the way down can be read.
+                    self.service_event(Name::Console, Event::Stop, now());
+                    self.service_event(Name::Agent, Event::Stop, now());
+                }
                 DownAction::StopServices => {
                     self.service_event(Name::Network, Event::Stop, now());
                     self.service_event(Name::Time, Event::Stop, now());
@@ -265,12 +300,13 @@ impl Node {
                     processes::signal_all(libc::SIGTERM);
                 }
                 DownAction::KillAll => processes::signal_all(libc::SIGKILL),
-                DownAction::Unmount => {
-                    self.start_task("unmount", [], Purpose::Unmount, UNMOUNT_LIMIT);
+                DownAction::Unmount(end) => {
+                    let trial = (end == End::Trial).then(|| OsString::from("trial"));
+                    self.start_task("unmount", trial, Purpose::Unmount, UNMOUNT_LIMIT);
                 }
                 DownAction::Leave(end) => {
                     let command = match end {
-                        End::Reboot => RebootCommand::Restart,
+                        End::Reboot | End::Trial => RebootCommand::Restart,
                         End::PowerOff => RebootCommand::PowerOff,
                     };
                     if let Err(errno) = reboot(command) {
@@ -287,6 +323,6 @@ fn phase_of(name: Name) -> Option<Phase> {
         Name::Network => Some(Phase::Network),
         Name::Time => Some(Phase::Time),
         Name::Agent => Some(Phase::Agent),
-        Name::Log => None,
+        Name::Log | Name::Console => None,
     }
 }

@@ -1,6 +1,7 @@
 //! How each phase of the boot is carried out.
 
-use super::node::{Node, Purpose};
+use super::node::{Node, Purpose, StandIn};
+use super::unit::Unit;
 use crate::boot::{Event as BootEvent, How, Phase};
 use crate::clock::now;
 use crate::cmdline::Cmdline;
@@ -12,7 +13,7 @@ use crate::service::notify::Socket;
 use crate::service::spec::Name;
 use crate::task::Outcome;
 use crate::watchdog::Watchdog;
-use crate::{cgroups, kmsg, mounts};
+use crate::{cgroups, install, kmsg, mounts};
 use std::time::Duration;
 
 /// For how long the agent may be unwell before the node reboots, in seconds, if
@@ -59,8 +60,7 @@ impl Node {
         let patience = self.cmdline.number("holm.emergency-reboot", DEFAULT_PATIENCE).max(60);
         self.health = Health::new(now(), Duration::from_secs(patience));
         kmsg::lift_rate_limit();
-        #[cfg(feature = "payload")]
-        self.make_room_for_payload();
+        self.fill_place_of_agent();
         let made = std::fs::create_dir_all("/run/holm");
         self.notify = Socket::open().map_err(|error| Self::note(&format!("notify: {error}"))).ok();
         self.control = Control::open().unwrap_or_else(|error| {
@@ -71,17 +71,23 @@ impl Node {
         made.map_err(|error| format!("cannot make /run/holm: {error}"))
     }
 
-    #[cfg(feature = "payload")]
-    fn make_room_for_payload(&mut self) {
-        if self.cmdline.value(crate::payload::ARGUMENT).is_some()
-            && let Some(agent) = self.unit_mut(Name::Agent)
-        {
-            *agent = super::unit::Unit::new(
-                Name::Agent,
-                crate::payload::in_place_of(Name::Agent.spec()),
-                false,
-            );
-            self.has_payload = true;
+    /// An image that installs itself, and the test machine's payload, need no agent.
+    fn fill_place_of_agent(&mut self) {
+        let stand_in = match &self.cmdline {
+            #[cfg(feature = "payload")]
+            cmdline if cmdline.value(crate::payload::ARGUMENT).is_some() => {
+                (StandIn::Payload, crate::payload::in_place_of(Name::Agent.spec()))
+            }
+            cmdline if cmdline.has(install::ARGUMENT) => {
+                (StandIn::Installer, install::in_place_of(Name::Agent.spec()))
+            }
+            _ => return,
+        };
+        let (stand_in, spec) = stand_in;
+        if let Some(agent) = self.unit_mut(Name::Agent) {
+            // The payload writes its report itself; what the installer says last goes to the log.
+            *agent = Unit::new(Name::Agent, spec, stand_in == StandIn::Installer);
+            self.stand_in = Some(stand_in);
         }
     }
 

@@ -4,10 +4,9 @@
 
 use super::superblock::Superblock;
 use crate::device::partition::{Partition, sysfs_number};
-use crate::gpt::disk::{Disk, Error as ReadError};
-use crate::gpt::growth::{Error as PlanError, Step, plan};
-use crate::kmsg;
+use crate::gpt::growth::{self, Growth, Step};
 use crate::syscalls;
+use crate::{gpt, kmsg, mbr};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -17,10 +16,16 @@ use std::path::Path;
 pub(crate) enum Error {
     /// The partition table could not be read.
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Gpt(#[from] gpt::disk::Error),
+    /// The boot records could not be read.
+    #[error(transparent)]
+    Mbr(#[from] mbr::disk::Error),
     /// The table does not allow it.
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    GptPlan(#[from] growth::Error),
+    /// The boot records do not allow it.
+    #[error(transparent)]
+    MbrPlan(#[from] mbr::growth::Error),
     /// The disk could not be written.
     #[error("cannot write the partition table of {0}: {1}")]
     Write(String, std::io::Error),
@@ -34,8 +39,7 @@ pub(crate) enum Error {
 
 /// Grows `partition` to the end of its disk, if there is room.
 pub(crate) fn partition(partition: &Partition) -> Result<(), Error> {
-    let disk = Disk::read(&partition.disk)?;
-    let Some(growth) = plan(&disk, &partition.label)? else {
+    let Some((growth, block_size)) = plan(partition)? else {
         return Ok(());
     };
     let failed = |error| Error::Write(partition.disk.clone(), error);
@@ -43,7 +47,7 @@ pub(crate) fn partition(partition: &Partition) -> Result<(), Error> {
     let file = File::options().read(true).write(true).open(path).map_err(failed)?;
     for step in &growth.steps {
         match step {
-            Step::Write(block, bytes) => file.write_all_at(bytes, block * disk.block_size as u64),
+            Step::Write(block, bytes) => file.write_all_at(bytes, block * block_size as u64),
             Step::Flush => file.sync_all(),
         }
         .map_err(failed)?;
@@ -52,6 +56,17 @@ pub(crate) fn partition(partition: &Partition) -> Result<(), Error> {
     kmsg::announce(&format!("partition {} grows to {mebibytes} MiB", partition.label));
     syscalls::partition::resize(&file, growth.number, growth.start, growth.length)
         .map_err(|error| Error::Kernel(partition.device.clone(), error))
+}
+
+/// The plan for the kind of table that the disk has, and the bytes in a block of it.
+fn plan(partition: &Partition) -> Result<Option<(Growth, usize)>, Error> {
+    let Partition { disk, label, number, .. } = partition;
+    if mbr::disk::is_marked(disk) {
+        let growth = mbr::growth::plan(&mbr::disk::Disk::read(disk)?, *number)?;
+        return Ok(growth.map(|growth| (growth, mbr::table::SECTOR)));
+    }
+    let disk = gpt::disk::Disk::read(disk)?;
+    Ok(growth::plan(&disk, label)?.map(|growth| (growth, disk.block_size)))
 }
 
 /// Grows the mounted ext4 file system on `partition` to the partition's size.

@@ -27,6 +27,9 @@ use superblock::Superblock;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The modules of the file systems on the disks.
 const FILE_SYSTEMS: [&str; 3] = ["ext4", "vfat", "nls_cp437"];
+/// The partition with the node document: the one that firmware boots from, or
+/// where it learns which slot to boot.
+const BOOT: [&str; 2] = ["boot", "select"];
 /// What others expect to exist.
 const FOLDERS: [&str; 10] = [
     "/state/config",
@@ -82,14 +85,14 @@ pub(crate) fn prepare() -> Result<(), String> {
     let deadline = now() + PATIENCE;
     let mut failures = Vec::new();
     for disk in &DISKS {
-        let outcome = find(&listener, disk.label, root_disk, deadline)
+        let outcome = find(&listener, &[disk.label], root_disk, deadline)
             .and_then(|partition| attach_disk(disk, &partition));
         if let Err(reason) = outcome {
             failures.push(format!("{}: {reason}; it is in memory until the next boot", disk.label));
             stand_in(disk, &mut failures);
         }
     }
-    if let Err(reason) = find(&listener, "boot", root_disk, deadline).and_then(mount_boot) {
+    if let Err(reason) = find(&listener, &BOOT, root_disk, deadline).and_then(mount_boot) {
         failures.push(format!("boot: {reason}"));
     }
     for folder in FOLDERS {
@@ -102,11 +105,14 @@ pub(crate) fn prepare() -> Result<(), String> {
 
 fn find(
     listener: &Listener,
-    label: &str,
+    labels: &[&str],
     root_disk: Option<&str>,
     deadline: Moment,
 ) -> Result<Partition, String> {
-    let look = || choose(&present(), label, root_disk).cloned();
+    let look = || {
+        let present = present();
+        labels.iter().find_map(|label| choose(&present, label, root_disk).cloned())
+    };
     wait_for(listener, deadline, look, |_| ()).ok_or_else(|| {
         let disk = root_disk.unwrap_or("any disk");
         format!("no partition has this name on {disk}")

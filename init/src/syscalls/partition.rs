@@ -1,5 +1,5 @@
-//! Tells the kernel that a partition has grown, while it and others are in use.
-//! Layout: linux/blkpg.h.
+//! Tells the kernel that a partition has grown, while it and others are in use, and
+//! that a disk has new ones. Layout: linux/blkpg.h, linux/fs.h.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 
 const BLKPG: libc::Ioctl = 0x1269;
 const RESIZE: i32 = 3;
+const BLKRRPART: libc::Ioctl = 0x125f;
 
 #[repr(C)]
 struct Argument {
@@ -23,6 +24,14 @@ struct Partition {
     number: i32,
     device_name: [u8; 64],
     volume_name: [u8; 64],
+}
+
+/// Has the kernel read the partition table of the open `disk` anew; none of its partitions may be
+/// in use.
+pub(crate) fn reread(disk: &File) -> std::io::Result<()> {
+    // SAFETY: the call takes no argument.
+    let result = unsafe { libc::ioctl(disk.as_raw_fd(), BLKRRPART, 0) };
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Sets the length, in bytes, of partition `number` of the open `disk`.

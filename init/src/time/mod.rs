@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use crate::notify::{Notify, watchdog_period};
 pub(crate) use clock::SystemClock;
 use daemon::{Daemon, Places};
+pub(crate) use rtc::date_text;
 pub(crate) use saved::FILE as SAVED;
 use wakeups::Wakeups;
 

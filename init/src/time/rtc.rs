@@ -66,6 +66,12 @@ fn calendar(seconds: i64) -> RtcTime {
     }
 }
 
+/// The date of a time in seconds since 1970, as `2022-11-25`.
+pub(crate) fn date_text(seconds: i64) -> String {
+    let RtcTime { day, month, year, .. } = calendar(seconds);
+    format!("{:04}-{:02}-{day:02}", year + 1900, month + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

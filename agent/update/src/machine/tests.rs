@@ -119,6 +119,13 @@ fn trial_without_a_verdict_is_armed_three_times_and_bars_nothing() {
 }
 
 #[test]
+fn undecided_trial_ends_without_a_verdict() {
+    let trial = slots(Slot::B, Slot::A);
+    let (ledger, effects) = run(&on_trial(), trial, Event::Undecided);
+    assert_eq!((ledger, effects), (on_trial(), vec![Effect::Reboot]));
+}
+
+#[test]
 fn two_updates_at_once_are_refused_but_a_newer_one_replaces_a_staged_one() {
     let writing = after(vec![(OLD, install("2", false))]);
     assert!(matches!(step(&writing, &OLD, install("3", true)), Err(Refusal::UnderWay { .. })));

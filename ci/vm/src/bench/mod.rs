@@ -4,6 +4,7 @@
 
 pub mod boot;
 pub mod container;
+pub mod flash;
 pub mod host;
 pub mod image;
 pub mod memory;
@@ -39,6 +40,9 @@ pub enum BenchError {
         /// What is not there.
         what: String,
     },
+    /// The image could not be written.
+    #[error("cannot write the image")]
+    Flash(#[source] holm_image::flash::Error),
     /// Peers or the program that measures them.
     #[error("cannot make ready what is compared")]
     Build(#[from] holm_image::build::Error),

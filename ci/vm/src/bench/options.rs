@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// What can be measured, in the order in which it is.
-pub const AREAS: [&str; 6] = ["image", "boot", "memory", "pod", "container", "power_cuts"];
+pub const AREAS: [&str; 7] = ["image", "flash", "boot", "memory", "pod", "container", "power_cuts"];
 
 /// As many as CI has time for.
 const POWER_CUTS: u32 = 5;

@@ -18,15 +18,18 @@ pub enum Bound {
     AtMost(f64),
     /// At most what another metric of the same run is.
     NoMoreThan(&'static str),
+    /// At least this share of what another metric of the same run is.
+    AtLeastShareOf(f64, &'static str),
     /// A count that is as high as there were runs.
     EveryRun,
 }
 
 /// All promises.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     at_most("image.compressed", 64.0),
     Target { metric: "image.root", bound: Bound::NoMoreThan("image.root_budget") },
     Target { metric: "image.uki", bound: Bound::NoMoreThan("image.uki_budget") },
+    Target { metric: "flash.rate", bound: Bound::AtLeastShareOf(0.9, "flash.rate.dd") },
     at_most("memory.pid1_rss", 2.0),
     at_most("memory.agent_rss", 12.0),
     at_most("memory.smallest_ram_that_serves", 128.0),
@@ -68,6 +71,12 @@ fn verdict(target: &Target, metrics: &Metrics) -> Option<Verdict> {
             let most = most.map_or("not measured".to_owned(), |most| most.to_string());
             (missed, format!("no more than {other}, {most}"))
         }
+        Bound::AtLeastShareOf(share, other) => {
+            let least = metrics.get(other).map(|other| share * other.value);
+            let missed = least.is_none_or(|least| metric.value < least);
+            let least = least.map_or("not measured".to_owned(), |least| format!("{least:.3}"));
+            (missed, format!("at least {share} of {other}, {least}"))
+        }
         Bound::EveryRun => (metric.value < metric.runs as f64, format!("all {}", metric.runs)),
     };
     let word = if missed { "MISSED" } else { "kept" };
@@ -107,6 +116,14 @@ mod tests {
             verdicts_of(&[(own, 90.0)]),
             [format!("MISSED {own}: 90 x, no more than {peer}, not measured")]
         );
+    }
+
+    #[test]
+    fn a_share_of_a_peer_is_the_least_and_its_absence_is_no_success() {
+        let (own, peer) = ("flash.rate", "flash.rate.dd");
+        assert!(verdicts_of(&[(own, 90.0), (peer, 100.0)])[0].starts_with("kept"));
+        assert!(verdicts_of(&[(own, 89.9), (peer, 100.0)])[0].starts_with("MISSED"));
+        assert!(verdicts_of(&[(own, 90.0)])[0].starts_with("MISSED"));
     }
 
     #[test]

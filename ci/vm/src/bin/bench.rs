@@ -9,10 +9,13 @@ use std::process::ExitCode;
 
 use holm_vm::bench::metric::Metrics;
 use holm_vm::bench::options::{self, Options};
-use holm_vm::bench::{BenchError, boot, container, host, image, memory, pod, power_cuts, targets};
+use holm_vm::bench::{
+    BenchError, boot, container, flash, host, image, memory, pod, power_cuts, targets,
+};
 
 /// As many as make a median worth its name, on a machine that emulates.
 const BOOTS: usize = 5;
+const FLASHES: usize = 5;
 const PODS: usize = 5;
 const CONTAINERS: usize = 20;
 
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
 fn measure(area: &str, options: &Options) -> Result<Metrics, BenchError> {
     match area {
         "image" => image::measure(&options.image),
+        "flash" => flash::measure(&options.image, FLASHES),
         "boot" => boot::measure(&options.image, BOOTS),
         "memory" => memory::measure(&options.image),
         "pod" => Ok(pod::measure(&options.image, PODS)?),

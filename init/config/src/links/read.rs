@@ -9,7 +9,7 @@ use super::{
     Bond, BondMode, Bridge, LacpRate, Link, LinkKind, LinkMatch, Route, TransmitHash, Vlan,
 };
 use crate::document::{or_default, values};
-use crate::problem::{Refusal, refuse};
+use crate::problem::Refusal;
 use crate::reader::{At, Table};
 use crate::{schema, syntax};
 
@@ -280,7 +280,7 @@ fn layer3_keys(
 }
 
 fn bond_mode(text: &str) -> Result<BondMode, Refusal> {
-    choose(
+    syntax::choose(
         text,
         &[
             ("balance-rr", BondMode::BalanceRr),
@@ -295,11 +295,11 @@ fn bond_mode(text: &str) -> Result<BondMode, Refusal> {
 }
 
 fn lacp_rate(text: &str) -> Result<LacpRate, Refusal> {
-    choose(text, &[("slow", LacpRate::Slow), ("fast", LacpRate::Fast)])
+    syntax::choose(text, &[("slow", LacpRate::Slow), ("fast", LacpRate::Fast)])
 }
 
 fn transmit_hash(text: &str) -> Result<TransmitHash, Refusal> {
-    choose(
+    syntax::choose(
         text,
         &[
             ("layer2", TransmitHash::Layer2),
@@ -307,14 +307,4 @@ fn transmit_hash(text: &str) -> Result<TransmitHash, Refusal> {
             ("layer3+4", TransmitHash::Layer34),
         ],
     )
-}
-
-fn choose<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Refusal> {
-    match choices.iter().find(|(name, _)| *name == text) {
-        Some((_, choice)) => Ok(*choice),
-        None => {
-            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            refuse(format!("{text:?} is no choice here"), format!("write {}", names.join(", ")))
-        }
-    }
 }
