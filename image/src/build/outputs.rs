@@ -102,10 +102,13 @@ pub(super) fn publish(
     Ok(Outputs { compressed: at("img.zst"), uses, notes, image })
 }
 
-/// What an update to this image consists of.
+/// What an update to this image consists of; nothing where the boot path has not yet said so.
 fn update_parts(boot: &BootStage, at: &impl Fn(&str) -> PathBuf) -> Vec<UpdatePart> {
     let name = |end| at(end).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let part = |kind, slot, end| UpdatePart { kind, slot, file: name(end) };
+    if boot.kernels.is_empty() {
+        return Vec::new();
+    }
     let kernels = boot.kernels.iter().map(|(slot, end)| part("kernel", Some(*slot), *end));
     [part("root", None, "root")].into_iter().chain(kernels).collect()
 }

@@ -105,7 +105,7 @@ mod tests {
             "holm-image keys --dir keys --root-keys 5 --threshold 3",
             "holm-image publish a.img b.img --repository r --channel stable",
             "holm-image publish a.img --repository r --keys k --channel beta --urgent \
-             --notes notes.md --minimum-version 1.2.0 --version 2.0.0 --start 2026-12-01T00:00:00Z \
+             --notes notes.md --minimum-version 1.2.0 --as 2.0.0 --start 2026-12-01T00:00:00Z \
              --waves 0:5,3600:100",
             "holm-image repository refresh --repository r --keys k --all",
             "holm-image repository show --repository r --keys k",

@@ -23,8 +23,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     channel: String,
     /// Version, in place of the image's own
-    #[arg(long, value_name = "VERSION")]
-    version: Option<Version>,
+    #[arg(long = "as", value_name = "VERSION")]
+    as_version: Option<Version>,
     /// File with what is new, for people
     #[arg(long, value_name = "FILE")]
     notes: Option<PathBuf>,
@@ -77,7 +77,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         urgent: arguments.urgent,
         notes: arguments.notes.as_ref().map(read).transpose()?,
         minimum_version: arguments.minimum_version,
-        version: arguments.version,
+        version: arguments.as_version,
     };
     // What cannot be published at all is found before anything is.
     let all = arguments.images.iter().map(|image| Sources::beside(image));

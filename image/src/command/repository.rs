@@ -57,7 +57,8 @@ enum Action {
         /// The board
         board: String,
         /// The version
-        version: Version,
+        #[arg(value_name = "VERSION")]
+        release: Version,
         #[command(flatten)]
         place: RepositoryPlace,
     },
@@ -86,7 +87,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
             publish::revoke(&repository, &keys, role, &key, now, days)?;
             show(&place_text(&repository)?);
         }
-        Action::Withdraw { board, version, place } => {
+        Action::Withdraw { board, release: version, place } => {
             let (repository, keys) = place.open()?;
             publish::withdraw(&repository, &keys, &board, &version, now, days)?;
             println!("{board} {version} is out of the repository");

@@ -62,6 +62,7 @@ pub(super) fn assemble(stages: &Stages, request: &Request) -> Result<BootStage, 
         keys.sign(&loader, &folder.join("boot.efi"), epoch, tools)?;
         fs::remove_file(&unsigned).map_err(file("remove", &unsigned))
     })?;
+    // The one of slot B goes to no image: updates bring it.
     let [uki, uki_b, boot_loader] =
         ["holm.efi", "holm-b.efi", "boot.efi"].map(|name| folder.join(name));
     let bytes = fs::metadata(&uki).map_err(file("measure", &uki))?.len();
