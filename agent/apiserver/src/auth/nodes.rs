@@ -63,7 +63,8 @@ fn refers(pod: &Value, kind: &str, name: &str) -> bool {
     let is = |value: &Value, path: &[&str]| value.str_at(path) == name;
     let in_volume = |volume: &Value| match kind {
         "secret" => {
-            is(volume, &["secret", "secretName"]) || is(volume, &["csi", "nodePublishSecretRef", "name"])
+            is(volume, &["secret", "secretName"])
+                || is(volume, &["csi", "nodePublishSecretRef", "name"])
         }
         "configmap" => is(volume, &["configMap", "name"]),
         _ => is(volume, &["persistentVolumeClaim", "claimName"]),
