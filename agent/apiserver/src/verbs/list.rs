@@ -47,7 +47,14 @@ impl Listed {
                 AtVersion::Exact(revision) => Some(revision),
                 _ => None,
             };
-            return Ok(Self { range: whole.clone(), whole, revision, left });
+            let range = match options.fields.required("metadata.name") {
+                // One object: nothing else is read, let alone decoded.
+                Some(name) if !place.resource.namespaced || !place.namespace.is_empty() => {
+                    KeyRange::key(&at_rest::key(place.resource, place.namespace, name))
+                }
+                _ => whole.clone(),
+            };
+            return Ok(Self { range, whole, revision, left });
         }
         let (revision, key) = read_token(&options.continue_token)?;
         let mut last = whole.start().to_vec();

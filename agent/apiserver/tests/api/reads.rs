@@ -148,3 +148,21 @@ async fn a_list_of_many_is_sent_in_parts_and_is_whole() {
     assert_eq!(some.items_at(&["items"]).len(), 700);
     assert_eq!(some.int_at(&["metadata", "remainingItemCount"]), Some(503));
 }
+
+#[tokio::test]
+async fn a_list_by_name_has_that_object_alone() {
+    let fixture = start().await;
+    for name in ["a", "ab", "b"] {
+        fixture.create(MAPS, &value!({"metadata": {"name": name}})).await;
+    }
+    for (selector, expected) in [
+        ("metadata.name%3Da", &["a"][..]),
+        ("metadata.name%3Dnone", &[]),
+        ("metadata.name!%3Da", &["ab", "b"]),
+    ] {
+        let list = fixture.get(&format!("{MAPS}?fieldSelector={selector}")).await.value();
+        let items = list.items_at(&["items"]).iter();
+        let names: Vec<_> = items.map(|it| it.str_at(&["metadata", "name"])).collect();
+        assert_eq!(names, expected, "{selector}");
+    }
+}
