@@ -11,7 +11,7 @@ use std::time::Duration;
 use holm_fetch::Seed;
 use holm_update::boot_count::{self, BootCount};
 use holm_update::install::Target;
-use holm_update::ledger::Ledger;
+use holm_update::ledger::{Ledger, Outcome};
 use holm_update::{RebootFlag, Slot};
 use serde_json::{Value, json};
 
@@ -237,8 +237,29 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// One line for the console; empty when there is nothing to say.
+    fn summary(&self) -> String {
+        if self.on_trial {
+            return match self.waiting {
+                Some(waiting) => format!("on trial, waits for {waiting}"),
+                None => "on trial".to_owned(),
+            };
+        }
+        if let Some(attempt) = &self.ledger.attempt {
+            return format!("to {} under way", attempt.version);
+        }
+        match self.ledger.outcomes.last() {
+            Some(Outcome { version, verdict, .. }) if version != self.version => {
+                format!("back from {version} ({}: {})", verdict.check, verdict.reason)
+            }
+            _ if self.ledger.held => "held".to_owned(),
+            _ => String::new(),
+        }
+    }
+
     pub(super) fn write(&self) -> io::Result<()> {
         let report = json!({
+            "summary": self.summary(),
             "version": self.version,
             "slot": self.slot,
             "committed": self.committed,
@@ -282,6 +303,35 @@ mod tests {
         assert_eq!(status(good, failed, json!(900)), ["phase storage"]);
         let bad = json!([service("agent", "waiting")]);
         assert_eq!(status(bad, json!([]), Value::Null), ["service agent"]);
+    }
+
+    #[test]
+    fn console_is_told_of_a_trial_and_of_its_failure_but_not_of_success() {
+        use holm_update::ledger::{Code, Verdict};
+        let summary = |ledger: &Ledger, on_trial: bool, waiting| {
+            let (version, slot, committed) = ("1.0.0", Slot::A, !on_trial);
+            Report { version, slot, committed, on_trial, waiting, ledger }.summary()
+        };
+        let mut ledger = Ledger::default();
+        assert_eq!(summary(&ledger, false, None), "");
+        assert_eq!(summary(&ledger, true, Some("the network")), "on trial, waits for the network");
+        let verdict = Verdict {
+            code: Code::CheckFailed,
+            check: "network".to_owned(),
+            reason: "no gateway".to_owned(),
+            kernel_log: String::new(),
+        };
+        let outcome = |version: &str| Outcome {
+            version: version.to_owned(),
+            from: "1.0.0".to_owned(),
+            verdict: verdict.clone(),
+        };
+        ledger.outcomes = vec![outcome("2.0.0")];
+        assert_eq!(summary(&ledger, false, None), "back from 2.0.0 (network: no gateway)");
+        ledger.outcomes.push(outcome("1.0.0"));
+        assert_eq!(summary(&ledger, false, None), "");
+        ledger.held = true;
+        assert_eq!(summary(&ledger, false, None), "held");
     }
 
     #[test]
