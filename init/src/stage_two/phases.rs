@@ -91,14 +91,6 @@ impl Node {
         }
     }
 
-    /// Whether a payload stands in for the agent: a machine that is measured, not a node.
-    fn is_measured(&self) -> bool {
-        #[cfg(feature = "payload")]
-        return self.has_payload;
-        #[cfg(not(feature = "payload"))]
-        false
-    }
-
     /// Takes in how the child of a phase ended.
     pub(crate) fn phase_task_ended(&mut self, phase: Phase, outcome: Outcome) {
         let mut result = if outcome.succeeded { Ok(()) } else { Err(outcome.text.clone()) };
@@ -157,7 +149,7 @@ impl Node {
             self.service_event(Name::Wifi, Event::Start, now());
         }
         self.start_task("crashes", [], Purpose::Crashes, CRASHES_LIMIT);
-        if !self.is_measured() {
+        if self.stand_in.is_none() {
             self.service_event(Name::Update, Event::Start, now());
         }
     }
